@@ -1,0 +1,227 @@
+//! The control groups of a world: one subtree per hierarchy, on cgroup v1 and v2 alike.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::failure::{Attempt, Failure, Result};
+
+/// Parent of the groups of all worlds, below the root of each hierarchy.
+const PARENT: &str = "trinity-e2e";
+/// Controllers that kubelet and runc cannot do without.
+const NEEDED: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
+
+/// The mounted cgroup hierarchies of this machine.
+#[derive(Clone, Debug)]
+pub struct Hierarchies {
+    mounts: Vec<PathBuf>,
+    unified: bool,
+}
+
+impl Hierarchies {
+    /// Reads them from `/proc/self/mountinfo`.
+    ///
+    /// # Errors
+    /// When a controller that a kubelet needs is not available.
+    pub fn find() -> Result<Self> {
+        let text = fs::read_to_string("/proc/self/mountinfo").attempting(|| "read /proc/self/mountinfo".into())?;
+        let mounts = parse(&text);
+        let unified = mounts.iter().all(|m| m.kind == "cgroup2");
+        let found = Self {
+            unified,
+            mounts: mounts.into_iter().map(|m| m.point).collect(),
+        };
+        let controllers = fs::read_to_string("/proc/cgroups").attempting(|| "read /proc/cgroups".into())?;
+        let missing = missing(&controllers);
+        if found.mounts.is_empty() || !missing.is_empty() {
+            return Err(Failure::new(
+                "use control groups",
+                format!(
+                    "{} hierarchies are mounted and these controllers are missing: {}",
+                    found.mounts.len(),
+                    missing.join(", ")
+                ),
+            )
+            .next("boot with the controllers enabled (kernel parameter cgroup_enable=…), or mount /sys/fs/cgroup"));
+        }
+        Ok(found)
+    }
+
+    /// Path of a world's Pods below the root of every hierarchy, as the kubelet's `cgroupRoot` wants it.
+    pub fn pods(world: &str) -> String {
+        format!("/{PARENT}/{world}/pods")
+    }
+
+    /// Makes the groups of a world, empty.
+    ///
+    /// # Errors
+    /// When a group cannot be made.
+    pub fn create(&self, world: &str) -> Result<()> {
+        for mount in &self.mounts {
+            for below in [PARENT.to_owned(), format!("{PARENT}/{world}")] {
+                self.make(mount, &mount.join(below))?;
+            }
+            for leaf in ["init", "pods"] {
+                self.make(mount, &mount.join(PARENT).join(world).join(leaf))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make(&self, mount: &Path, group: &Path) -> Result<()> {
+        fs::create_dir_all(group).attempting(|| format!("make the control group {}", group.display()))?;
+        let parent = group.parent().unwrap_or(mount);
+        if self.unified {
+            // A child sees only the controllers that its parent hands down.
+            for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
+                ignore_missing(fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}")))
+                    .attempting(|| format!("hand controller {controller} down from {}", parent.display()))?;
+            }
+        } else {
+            // A new cpuset has no processors and no memory, and refuses processes until it has.
+            for file in ["cpuset.mems", "cpuset.cpus"] {
+                if let Ok(value) = fs::read_to_string(parent.join(file)) {
+                    fs::write(group.join(file), value.trim())
+                        .attempting(|| format!("copy {file} to {}", group.display()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the calling process to the world's `init` group in every hierarchy.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn enter(&self, world: &str) -> Result<()> {
+        for mount in &self.mounts {
+            let file = mount.join(PARENT).join(world).join("init/cgroup.procs");
+            fs::write(&file, "0").attempting(|| format!("enter {}", file.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Names of the worlds that have groups.
+    pub fn worlds(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .mounts
+            .iter()
+            .filter_map(|mount| fs::read_dir(mount.join(PARENT)).ok())
+            .flatten()
+            .flatten()
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Process ids in the world's groups.
+    pub fn processes(&self, world: &str) -> Vec<i32> {
+        let mut ids: Vec<i32> = self
+            .mounts
+            .iter()
+            .flat_map(|mount| groups(&mount.join(PARENT).join(world)))
+            .filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok())
+            .flat_map(|text| text.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>())
+            // Zero stands for a process that this PID namespace cannot see.
+            .filter(|id| *id > 0)
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Removes the world's groups, and the common parent when it is empty. They hold no process any more.
+    ///
+    /// # Errors
+    /// When a group is still in use.
+    pub fn remove(&self, world: &str) -> Result<()> {
+        for mount in &self.mounts {
+            let parent = mount.join(PARENT);
+            for group in groups(&parent.join(world)) {
+                ignore_missing(fs::remove_dir(&group))
+                    .attempting(|| format!("remove the control group {}", group.display()))?;
+            }
+            // Another world may still be in it, which is no error.
+            let _ = fs::remove_dir(parent);
+        }
+        Ok(())
+    }
+}
+
+/// A group and all groups below it, children before parents.
+fn groups(root: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .flat_map(|path| groups(&path))
+        .collect();
+    if root.is_dir() {
+        found.push(root.to_owned());
+    }
+    found
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+struct Mount {
+    point: PathBuf,
+    kind: String,
+}
+
+/// Mount points of file systems `cgroup` and `cgroup2`; mountinfo's fields are in proc_pid_mountinfo(5).
+fn parse(mountinfo: &str) -> Vec<Mount> {
+    mountinfo
+        .lines()
+        .filter_map(|line| {
+            let (before, after) = line.split_once(" - ")?;
+            let kind = after.split(' ').next()?;
+            let point = before.split(' ').nth(4)?;
+            (kind == "cgroup" || kind == "cgroup2").then(|| Mount {
+                point: point.into(),
+                kind: kind.into(),
+            })
+        })
+        .collect()
+}
+
+/// Needed controllers that `/proc/cgroups` does not list as enabled.
+fn missing(controllers: &str) -> Vec<&'static str> {
+    let enabled: Vec<&str> = controllers
+        .lines()
+        .filter(|l| l.ends_with("\t1"))
+        .filter_map(|l| l.split('\t').next())
+        .collect();
+    NEEDED.into_iter().filter(|c| !enabled.contains(c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_of_both_versions() {
+        let text = "30 25 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+                    31 25 0:27 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory\n\
+                    32 25 0:28 / /proc rw - proc proc rw\n";
+        let kinds: Vec<String> = parse(text).into_iter().map(|m| m.kind).collect();
+        assert_eq!(kinds, ["cgroup2", "cgroup"]);
+    }
+
+    #[test]
+    fn a_disabled_controller_is_missing() {
+        let text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t2\t1\ncpuset\t2\t2\t1\nmemory\t3\t1\t0\npids\t8\t3\t1\n";
+        assert_eq!(missing(text), ["memory"]);
+    }
+}

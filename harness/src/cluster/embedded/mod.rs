@@ -1,0 +1,16 @@
+//! A cluster on this machine without Docker: the real control plane, kubelet and containerd in private
+//! mount, network, PID, UTS and IPC namespaces.
+//!
+//! The harness computes a [`plan::Plan`] (files, processes and their order), writes it to the world's folder and
+//! starts [`namespaces`], which becomes [`init`] as PID 1. Killing that one process removes everything but
+//! cgroups and files, which [`crate::world::sweep`] removes.
+
+pub mod cgroups;
+pub mod init;
+pub mod namespaces;
+pub mod network;
+pub mod pki;
+pub mod plan;
+pub mod preflight;
+pub mod settings;
+pub mod supervisor;

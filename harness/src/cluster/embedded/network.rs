@@ -1,0 +1,76 @@
+//! Addresses of a world. Every world owns one slot, and every slot its own three subnets.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// Worlds that can exist side by side on one machine.
+pub const SLOTS: u8 = 64;
+
+/// The addresses that belong to one slot: nodes in 10.200.slot.0/24, pods in 10.201.slot.0/24 and Services in
+/// 10.202.slot.0/24.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Network {
+    slot: u8,
+}
+
+impl Network {
+    /// The addresses of `slot`, which is below [`SLOTS`].
+    pub const fn new(slot: u8) -> Self {
+        Self { slot }
+    }
+
+    /// Number of the slot.
+    pub const fn slot(self) -> u8 {
+        self.slot
+    }
+
+    /// Name of the machine's end of the cable (at most 15 bytes, an interface name).
+    pub fn interface(self) -> String {
+        format!("trinity{}", self.slot)
+    }
+
+    /// The machine's address on the cable.
+    pub const fn machine(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, self.slot, 1)
+    }
+
+    /// The node's address: API server, kubelet and gateway listen on it.
+    pub const fn node(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, self.slot, 2)
+    }
+
+    /// Subnet of the Pods.
+    pub fn pods(self) -> String {
+        format!("10.201.{}.0/24", self.slot)
+    }
+
+    /// Subnet of the Services.
+    pub fn services(self) -> String {
+        format!("10.202.{}.0/24", self.slot)
+    }
+
+    /// The Service `kubernetes.default`.
+    pub const fn api_service(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 202, self.slot, 1)
+    }
+
+    /// The cluster's DNS server.
+    pub const fn dns(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 202, self.slot, 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worlds_do_not_share_addresses() {
+        let (a, b) = (Network::new(0), Network::new(1));
+        assert_ne!(a.node(), b.node());
+        assert_ne!(a.pods(), b.pods());
+        assert_ne!(a.services(), b.services());
+        assert!(Network::new(SLOTS - 1).interface().len() <= 15);
+    }
+}

@@ -1,0 +1,126 @@
+//! What this machine must offer, checked before anything is made.
+
+use std::{fs, path::Path};
+
+use nix::{sys::statvfs::statvfs, unistd::geteuid};
+
+use super::{
+    cgroups::Hierarchies,
+    network::{Network, SLOTS},
+};
+use crate::failure::{Attempt, Failure, Result};
+
+/// Memory that one world takes at its peak (measured: 1.6 GiB with Argo CD), in bytes.
+const MEMORY: u64 = 2 << 30;
+/// Disk that one world takes: unpacked images, etcd and logs, in bytes.
+const DISK: u64 = 3 << 30;
+/// inotify instances that the kubelet, containerd and the Pods of one world need together.
+const INOTIFY: u64 = 512;
+
+/// Checks the machine for one more world whose folder will be below `state`.
+///
+/// # Errors
+/// The first thing that is missing, and how to get it.
+pub fn check(state: &Path) -> Result<()> {
+    if !geteuid().is_root() {
+        return Err(Failure::new("make an embedded cluster", "this user is not root")
+            .next("run it with sudo, or use the kind backend where Docker is available"));
+    }
+    Hierarchies::find()?;
+    for namespace in ["mnt", "net", "pid", "uts", "ipc"] {
+        if !Path::new("/proc/self/ns").join(namespace).exists() {
+            return Err(Failure::new("make an embedded cluster", format!("this kernel has no {namespace} namespaces"))
+                .next("use a kernel with CONFIG_NAMESPACES"));
+        }
+    }
+    let meminfo = fs::read_to_string("/proc/meminfo").attempting(|| "read /proc/meminfo".into())?;
+    enough("memory", "MemAvailable of /proc/meminfo", available(&meminfo), MEMORY)?;
+    let disk = statvfs(state).attempting(|| format!("measure the free space of {}", state.display()))?;
+    enough("disk space", &state.display().to_string(), disk.blocks_available() * disk.fragment_size(), DISK)?;
+    inotify()
+}
+
+fn enough(what: &str, place: &str, seen: u64, needed: u64) -> Result<()> {
+    let mib = |bytes: u64| bytes >> 20;
+    if seen >= needed {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("make a world: it needs {} MiB of {what}", mib(needed)),
+        format!("{place} has {} MiB", mib(seen)),
+    )
+    .next("free some, end other worlds with `trinity-e2e down`, or put TRINITY_STATE on a larger file system"))
+}
+
+fn available(meminfo: &str) -> u64 {
+    meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(0, |kib| kib << 10)
+}
+
+/// Raises a machine-wide limit that has no namespace; the kernel's default stops a second kubelet.
+fn inotify() -> Result<()> {
+    let file = "/proc/sys/fs/inotify/max_user_instances";
+    let seen = fs::read_to_string(file).attempting(|| format!("read {file}"))?;
+    if seen.trim().parse::<u64>().is_ok_and(|n| n >= INOTIFY) {
+        return Ok(());
+    }
+    fs::write(file, INOTIFY.to_string()).attempting(|| format!("raise {file} from {} to {INOTIFY}", seen.trim()))?;
+    tracing::info!("raised fs.inotify.max_user_instances from {} to {INOTIFY} until the next boot", seen.trim());
+    Ok(())
+}
+
+/// The first slot, from those that no world holds, whose subnets nothing on this machine uses.
+/// `routes` is the output of `ip -4 -o route show table all`.
+///
+/// # Errors
+/// When all are taken, with what takes them.
+pub fn free_slot(held: &[u8], routes: &str) -> Result<Network> {
+    let taken = |network: Network| {
+        let slot = network.slot();
+        routes
+            .split_whitespace()
+            .any(|word| (200..=202).any(|second| word.starts_with(&format!("10.{second}.{slot}."))))
+    };
+    (0..SLOTS)
+        .filter(|slot| !held.contains(slot))
+        .map(Network::new)
+        .find(|network| !taken(*network))
+        .ok_or_else(|| {
+            Failure::new(
+                "find free subnets for a world",
+                format!(
+                    "all of 10.200.0.0/24 to 10.200.{}.0/24 (with 10.201 and 10.202) are taken: {} by worlds, the others by routes of this machine",
+                    SLOTS - 1,
+                    held.len()
+                ),
+            )
+            .next("`trinity-e2e down` ends kept worlds; `ip route` shows the others")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_is_said_in_numbers() {
+        let failure = enough("memory", "MemAvailable", 1 << 30, 2 << 30).unwrap_err().to_string();
+        assert!(failure.contains("2048 MiB") && failure.contains("1024 MiB"), "{failure}");
+        enough("memory", "MemAvailable", 2 << 30, 2 << 30).unwrap();
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(available("MemTotal: 10 kB\nMemAvailable:    2048 kB\n"), 2 << 20);
+    }
+
+    #[test]
+    fn a_slot_in_use_is_skipped() {
+        let routes = "10.200.1.0/24 dev eth7 proto kernel scope link src 10.200.1.9\n";
+        assert_eq!(free_slot(&[0], routes).unwrap().slot(), 2);
+        let all: Vec<u8> = (0..SLOTS).collect();
+        assert!(free_slot(&all, "").unwrap_err().to_string().contains("down"));
+    }
+}

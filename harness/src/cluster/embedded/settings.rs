@@ -1,0 +1,321 @@
+//! Configuration of every process of an embedded cluster: files in the world's folder, and the [`Plan`].
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    cgroups::Hierarchies,
+    network::Network,
+    pki,
+    plan::{Plan, Process},
+};
+use crate::failure::{Attempt, Failure, Result};
+
+/// Where containers, and the programs in them, look for trusted authorities (Debian, Alpine and distroless agree).
+const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
+const CONTAINERD: &str = "/run/containerd/containerd.sock";
+/// The gateway's read-only registry, which containerd asks before every other one.
+pub const REGISTRY: &str = "127.0.0.1:5000";
+/// The sandbox image; containerd has to be told, no manifest names it.
+pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
+
+/// What a cluster is made from.
+#[derive(Clone, Debug)]
+pub struct Inputs<'a> {
+    /// The world's name.
+    pub world: &'a str,
+    /// The world's folder.
+    pub folder: &'a Path,
+    /// The world's addresses.
+    pub network: Network,
+    /// Folder with kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy and kubelet.
+    pub kubernetes: &'a Path,
+    /// The etcd program.
+    pub etcd: &'a Path,
+    /// The CoreDNS program.
+    pub coredns: &'a Path,
+    /// Issuer URL of service-account tokens.
+    pub issuer: &'a str,
+    /// Certificate authorities that every container trusts (PEM file).
+    pub trust: &'a Path,
+}
+
+/// Writes the configuration files and returns what PID 1 has to run.
+///
+/// # Errors
+/// When a file cannot be written or containerd's tool cannot print its default container.
+pub fn write(inputs: &Inputs) -> Result<Plan> {
+    let settings = Settings(inputs);
+    for folder in ["logs", "settings", "tmp", "kubelet", "settings/cni", "settings/registry/_default"] {
+        fs::create_dir_all(inputs.folder.join(folder)).attempting(|| format!("make {folder} in {}", inputs.folder.display()))?;
+    }
+    pki::write(&inputs.folder.join("pki"), inputs.network)?;
+    settings.container()?;
+    settings.save("containerd.toml", &settings.containerd())?;
+    settings.save("registry/_default/hosts.toml", &format!("[host.\"http://{REGISTRY}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"))?;
+    settings.save("cni/10-pods.conflist", &settings.pod_network().to_string())?;
+    settings.save("kubelet.json", &settings.kubelet().to_string())?;
+    settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
+    settings.save("Corefile", &settings.dns())?;
+    settings.save("resolv.conf", &format!("nameserver {}\n", inputs.network.dns()))?;
+    Ok(Plan {
+        world: inputs.world.into(),
+        logs: inputs.folder.join("logs"),
+        hostname: pki::NODE.into(),
+        network: inputs.network,
+        scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
+        sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
+        processes: settings.processes(),
+    })
+}
+
+struct Settings<'a>(&'a Inputs<'a>);
+
+impl Settings<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.folder.join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn save(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path("settings").join(name);
+        fs::write(&path, text).attempting(|| format!("write {}", path.display()))
+    }
+
+    /// The container every container starts from: containerd's default, and the authorities that this world trusts.
+    fn container(&self) -> Result<()> {
+        let attempted = || "read containerd's default container (`ctr oci spec`)".to_owned();
+        let output = Command::new("ctr").args(["oci", "spec"]).output().attempting(attempted)?;
+        if !output.status.success() {
+            return Err(Failure::new(attempted(), String::from_utf8_lossy(&output.stderr)));
+        }
+        let mut spec: Value = serde_json::from_slice(&output.stdout).attempting(attempted)?;
+        let Some(mounts) = spec["mounts"].as_array_mut() else {
+            return Err(Failure::new(attempted(), "it has no mounts"));
+        };
+        mounts.push(json!({
+            "destination": TRUST, "type": "bind", "source": self.0.trust, "options": ["rbind", "ro"],
+        }));
+        self.save("container.json", &spec.to_string())
+    }
+
+    fn containerd(&self) -> String {
+        let (root, opt) = (self.text("containerd"), self.text("opt"));
+        let (container, registry, cni) =
+            (self.text("settings/container.json"), self.text("settings/registry"), self.text("settings/cni"));
+        format!(
+            r#"version = 2
+root = "{root}"
+state = "/run/containerd"
+disabled_plugins = [
+  "io.containerd.internal.v1.tracing", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp",
+]
+[grpc]
+address = "{CONTAINERD}"
+[plugins."io.containerd.internal.v1.opt"]
+path = "{opt}"
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{PAUSE}"
+# A machine that is itself confined may not lower a process's OOM score.
+restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{cni}"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "overlayfs"
+default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+base_runtime_spec = "{container}"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = false
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{registry}"
+"#
+        )
+    }
+
+    /// Every Pod has its own cable to the node, so that all its traffic is routed and Services work for neighbours
+    /// without bridge netfilter.
+    fn pod_network(&self) -> Value {
+        json!({
+            "cniVersion": "0.4.0",
+            "name": "pods",
+            "plugins": [{
+                "type": "ptp",
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": "/run/cni",
+                    "ranges": [[{"subnet": self.0.network.pods()}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            }],
+        })
+    }
+
+    fn kubelet(&self) -> Value {
+        json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": self.0.network.node(),
+            "authentication": {
+                "anonymous": {"enabled": false},
+                "webhook": {"enabled": true},
+                "x509": {"clientCAFile": self.path("pki/ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": Hierarchies::pods(self.0.world),
+            "clusterDNS": [self.0.network.dns()],
+            "clusterDomain": "cluster.local",
+            "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
+            // The machine is the user's: the kubelet neither reserves it nor clears Pods or images off it.
+            "enforceNodeAllocatable": [],
+            "evictionHard": {
+                "imagefs.available": "0%", "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%",
+            },
+            "imageGCHighThresholdPercent": 100,
+            "failCgroupV1": false,
+            "failSwapOn": false,
+            "localStorageCapacityIsolation": false,
+            "makeIPTablesUtilChains": false,
+            "oomScoreAdj": 0,
+            "protectKernelDefaults": false,
+            "resolvConf": self.path("settings/resolv.conf"),
+            "serializeImagePulls": false,
+            "tlsCertFile": self.path("pki/kubelet.crt"),
+            "tlsPrivateKeyFile": self.path("pki/kubelet.key"),
+            "volumePluginDir": self.path("kubelet/plugins"),
+        })
+    }
+
+    fn kube_proxy(&self) -> Value {
+        json!({
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "clientConnection": {"kubeconfig": self.path("pki/proxy.conf")},
+            "clusterCIDR": self.0.network.pods(),
+            // Zero leaves the machine's connection tracking limits alone.
+            "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
+            "hostnameOverride": pki::NODE,
+            "mode": "nftables",
+        })
+    }
+
+    /// Names of the cluster, and the gateway's address for every other name: a call to a host that the gateway does
+    /// not play then arrives there, is refused, and is found in its journal.
+    fn dns(&self) -> String {
+        let (dns, gateway, admin) = (self.0.network.dns(), self.0.network.node(), self.text("pki/admin.conf"));
+        format!(
+            r#".:53 {{
+  bind {dns}
+  errors
+  kubernetes cluster.local in-addr.arpa {{
+    kubeconfig {admin}
+    pods insecure
+    ttl 5
+  }}
+  template IN A . {{
+    answer "{{{{ .Name }}}} 60 IN A {gateway}"
+  }}
+  template IN ANY . {{
+    rcode NOERROR
+  }}
+}}
+"#
+        )
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        let Inputs { network, kubernetes, .. } = *self.0;
+        let pki = |name: &str| self.text(&format!("pki/{name}"));
+        let node = network.node();
+        vec![
+            Process::new("etcd", self.0.etcd)
+                .args([
+                    format!("--data-dir={}", self.text("etcd")),
+                    "--listen-client-urls=http://127.0.0.1:2379".into(),
+                    "--advertise-client-urls=http://127.0.0.1:2379".into(),
+                    "--listen-peer-urls=http://127.0.0.1:2380".into(),
+                    "--log-level=warn".into(),
+                    // A world does not outlive a power cut.
+                    "--unsafe-no-fsync".into(),
+                ])
+                .notifies(),
+            Process::new("containerd", "containerd")
+                .args([format!("--config={}", self.text("settings/containerd.toml"))])
+                .env("TMPDIR", self.text("tmp"))
+                .notifies(),
+            Process::new("kube-apiserver", kubernetes.join("kube-apiserver"))
+                .args([
+                    format!("--advertise-address={node}"),
+                    "--allow-privileged=true".into(),
+                    format!("--api-audiences=https://kubernetes.default.svc,{}", self.0.issuer),
+                    "--authorization-mode=Node,RBAC".into(),
+                    format!("--client-ca-file={}", pki("ca.crt")),
+                    "--enable-aggregator-routing=true".into(),
+                    "--etcd-servers=http://127.0.0.1:2379".into(),
+                    format!("--kubelet-certificate-authority={}", pki("ca.crt")),
+                    format!("--kubelet-client-certificate={}", pki("apiserver-kubelet-client.crt")),
+                    format!("--kubelet-client-key={}", pki("apiserver-kubelet-client.key")),
+                    "--kubelet-preferred-address-types=InternalIP".into(),
+                    format!("--proxy-client-cert-file={}", pki("front-proxy-client.crt")),
+                    format!("--proxy-client-key-file={}", pki("front-proxy-client.key")),
+                    "--requestheader-allowed-names=front-proxy-client".into(),
+                    format!("--requestheader-client-ca-file={}", pki("ca.crt")),
+                    "--requestheader-extra-headers-prefix=X-Remote-Extra-".into(),
+                    "--requestheader-group-headers=X-Remote-Group".into(),
+                    "--requestheader-username-headers=X-Remote-User".into(),
+                    format!("--service-account-issuer={}", self.0.issuer),
+                    format!("--service-account-jwks-uri={}/keys", self.0.issuer),
+                    format!("--service-account-key-file={}", pki("sa.pub")),
+                    format!("--service-account-signing-key-file={}", pki("sa.key")),
+                    format!("--service-cluster-ip-range={}", network.services()),
+                    format!("--tls-cert-file={}", pki("apiserver.crt")),
+                    format!("--tls-private-key-file={}", pki("apiserver.key")),
+                ])
+                .after("etcd")
+                .notifies(),
+            Process::new("kube-controller-manager", kubernetes.join("kube-controller-manager"))
+                .args([
+                    "--allocate-node-cidrs=false".into(),
+                    format!("--cluster-signing-cert-file={}", pki("ca.crt")),
+                    format!("--cluster-signing-key-file={}", pki("ca.key")),
+                    format!("--kubeconfig={}", pki("controller-manager.conf")),
+                    "--leader-elect=false".into(),
+                    format!("--root-ca-file={}", pki("ca.crt")),
+                    format!("--service-account-private-key-file={}", pki("sa.key")),
+                    "--use-service-account-credentials=true".into(),
+                ])
+                .after("kube-apiserver"),
+            Process::new("kube-scheduler", kubernetes.join("kube-scheduler"))
+                .args([format!("--kubeconfig={}", pki("scheduler.conf")), "--leader-elect=false".into()])
+                .after("kube-apiserver"),
+            Process::new("kubelet", kubernetes.join("kubelet"))
+                .args([
+                    format!("--config={}", self.text("settings/kubelet.json")),
+                    format!("--hostname-override={}", pki::NODE),
+                    format!("--kubeconfig={}", pki("kubelet.conf")),
+                    format!("--node-ip={node}"),
+                    format!("--root-dir={}", self.text("kubelet")),
+                ])
+                .after("containerd")
+                .after("kube-apiserver"),
+            Process::new("kube-proxy", kubernetes.join("kube-proxy"))
+                .args([format!("--config={}", self.text("settings/kube-proxy.json"))])
+                .after("kube-apiserver"),
+            Process::new("coredns", self.0.coredns)
+                .args(["-conf".into(), self.text("settings/Corefile")])
+                .after("kube-apiserver"),
+        ]
+    }
+}

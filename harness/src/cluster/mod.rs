@@ -1,0 +1,3 @@
+//! Clusters: where a platform runs.
+
+pub mod embedded;

@@ -1,0 +1,216 @@
+//! The component lock: the one home of every third-party version, source and checksum.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::failure::{Attempt, Failure, Result};
+
+/// `harness/components/lock.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Programs and files.
+    pub component: Vec<Component>,
+    /// Container images.
+    pub image: Vec<Image>,
+    /// Packages of the machine's own distribution.
+    pub debian: Debian,
+}
+
+/// One pinned third-party artifact. `{version}` in its texts stands for the version.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Name, unique in the lock.
+    pub name: String,
+    /// Exact version.
+    pub version: String,
+    /// SPDX expression.
+    pub licence: String,
+    /// A file in the mirror folder.
+    pub mirror: Option<Pinned>,
+    /// Files published by the project.
+    #[serde(default)]
+    pub release: Vec<Release>,
+    /// Built from Go modules by the wrapper module in `harness/components/<name>`.
+    pub go: Option<Go>,
+    /// Files of a Go module, read as they are.
+    pub module: Option<Module>,
+    /// Installed from PyPI.
+    pub python: Option<Python>,
+    /// Built from crates.io.
+    pub cargo: Option<Cargo>,
+}
+
+/// A file and the checksum it must have.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// Path below the mirror folder.
+    pub path: String,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// A published file. Its checksum is pinned here, or the project publishes one beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Name of the file in the artifact.
+    pub file: String,
+    /// Address.
+    pub url: String,
+    /// The member to take when the address is a `.tar.gz`.
+    pub member: Option<String>,
+    /// SHA-256 of what is downloaded, hexadecimal.
+    pub sha256: Option<String>,
+    /// Address of the project's checksum file: either one digest, or lines of `<digest>  <file name>`.
+    pub checksums: Option<String>,
+}
+
+/// How to build from Go modules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Go {
+    /// Program name → main package.
+    pub packages: BTreeMap<String, String>,
+    /// Linker variables `name=value` that stamp the version.
+    #[serde(default)]
+    pub stamp: Vec<String>,
+}
+
+/// Files inside a published Go module.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// Wrapper module whose go.sum vouches for it.
+    pub wrapper: String,
+    /// Module path.
+    pub path: String,
+    /// File name in the artifact → path inside the module.
+    pub files: BTreeMap<String, String>,
+    /// Compile this C file to a static program of the component's name instead of copying it.
+    #[serde(default)]
+    pub compile: bool,
+}
+
+/// How to install from PyPI.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Python {
+    /// Requirements file with hashes, below `harness/components`.
+    pub requirements: String,
+}
+
+/// How to build from crates.io.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cargo {
+    /// Programs that the crate installs.
+    pub programs: Vec<String>,
+}
+
+/// A container image under the reference that charts and manifests use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// The exact reference.
+    pub reference: String,
+    /// SPDX expression of the main program.
+    pub licence: String,
+    /// A docker-archive (`.tar.zst`) in the mirror folder.
+    pub mirror: Option<Pinned>,
+    /// How to compose it from components and Debian packages; absent when only a registry or the mirror has it.
+    pub compose: Option<Compose>,
+}
+
+/// Parts of a composed image, from the bottom up.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compose {
+    /// Start from a Debian base system; the layer is shared by all images that do.
+    pub debian: bool,
+    /// Debian packages in a layer of their own.
+    pub packages: Vec<String>,
+    /// Files taken from the machine's Debian packages: path on the machine → path in the image.
+    pub machine: BTreeMap<String, String>,
+    /// `component/file` → path in the image.
+    pub files: BTreeMap<String, String>,
+    /// Symbolic link → target.
+    pub links: BTreeMap<String, String>,
+    /// Name every applet of the busybox at this path.
+    pub applets: Option<String>,
+    /// `path` → `user:group mode` of folders.
+    pub folders: BTreeMap<String, String>,
+    /// `path` → text of small files.
+    pub texts: BTreeMap<String, String>,
+    /// User of the main process.
+    pub user: Option<String>,
+    /// Its working folder.
+    pub workdir: Option<String>,
+    /// Its environment.
+    pub env: Vec<String>,
+    /// Its command.
+    pub entrypoint: Vec<String>,
+    /// Its default arguments.
+    pub cmd: Vec<String>,
+}
+
+/// Packages of the machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debian {
+    /// Release that the versions below and the images' base belong to.
+    pub suite: String,
+    /// Package → version seen working.
+    pub packages: BTreeMap<String, String>,
+}
+
+impl Lock {
+    /// Reads the lock that belongs to this harness.
+    ///
+    /// # Errors
+    /// When it is not a valid lock.
+    pub fn load() -> Result<Self> {
+        let text = include_str!("../../components/lock.toml");
+        toml::from_str(text).attempting(|| "read harness/components/lock.toml".into())
+    }
+
+    /// The component of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn component(&self, name: &str) -> Result<&Component> {
+        self.component.iter().find(|c| c.name == name).ok_or_else(|| {
+            Failure::new(format!("find component {name}"), "the component lock does not list it")
+                .next("`trinity-e2e components list` shows what it lists")
+        })
+    }
+
+    /// The image of that reference.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn image(&self, reference: &str) -> Result<&Image> {
+        self.image.iter().find(|i| i.reference == reference).ok_or_else(|| {
+            Failure::new(format!("find image {reference}"), "the component lock does not list it")
+                .next("`trinity-e2e components list` shows what it lists")
+        })
+    }
+
+    /// Folder of the wrapper modules and requirements.
+    pub fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("components")
+    }
+}
+
+impl Component {
+    /// `text` with the version in place of `{version}`.
+    pub fn fill(&self, text: &str) -> String {
+        text.replace("{version}", &self.version)
+    }
+}

@@ -1,0 +1,15 @@
+//! Third-party programs, files and images: found in the cache, the mirror, a release, a registry, or built from
+//! published sources; see `harness/components/lock.toml`.
+
+pub mod cache;
+pub mod compose;
+pub mod debian;
+pub mod download;
+pub mod image;
+pub mod lock;
+pub mod registry;
+pub mod store;
+
+pub use cache::Origin;
+pub use lock::Lock;
+pub use store::{Artifact, ImageSet, Operator, Options, Store};

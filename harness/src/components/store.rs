@@ -1,0 +1,561 @@
+//! The store: gives every component and image of the lock, from the first source that has it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tracing::info;
+
+use super::{
+    cache::{Cache, Entry, Making, Origin, hash, hash_bytes},
+    compose, debian,
+    download::Web,
+    image,
+    lock::{Cargo, Component, Go, Image, Lock, Module, Pinned, Python},
+    registry,
+};
+use crate::{
+    command::Run,
+    failure::{Attempt, Failure, Result},
+};
+
+/// Where a store looks and keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The cache; by default `$XDG_CACHE_HOME/trinity-e2e`, or `~/.cache/trinity-e2e`.
+    pub cache: Option<PathBuf>,
+    /// A folder of artifacts (`charts/`, `images/`); by default `../shared/mirror` when it is there.
+    pub mirror: Option<PathBuf>,
+}
+
+/// A component that is ready for use.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Name in the lock: a component, or an image reference.
+    pub name: String,
+    /// Version in the lock.
+    pub version: String,
+    /// Folder that holds its files under their names.
+    pub path: PathBuf,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Images that are in the cache.
+#[derive(Clone, Debug, Default)]
+pub struct ImageSet {
+    /// Folder of the blobs: `<folder>/<sha256>`.
+    pub blobs: PathBuf,
+    /// Reference → manifest digest (`sha256:…`).
+    pub refs: BTreeMap<String, String>,
+    /// The images as artifacts.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// The External Secrets Operator that this machine can get.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Release.
+    pub version: String,
+    /// The Helm chart's archive.
+    pub chart: PathBuf,
+    /// Its image.
+    pub image: String,
+    /// True when it stands in for the pinned release.
+    pub substituted: bool,
+}
+
+/// The release of the operator that the platform pins.
+pub const PINNED_OPERATOR: &str = "2.4.1";
+/// The newest release that can be built from published modules alone.
+pub const BUILDABLE_OPERATOR: &str = "0.20.4";
+
+/// Finds artifacts and keeps them.
+#[derive(Debug)]
+pub struct Store {
+    /// The component lock.
+    pub lock: Lock,
+    cache: Cache,
+    mirror: Option<PathBuf>,
+    web: Web,
+    /// One compiler at a time: each uses all processors.
+    building: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// When the lock is not valid, the cache cannot be made, or a mirror was named that is not there.
+    pub fn open(options: Options) -> Result<Self> {
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let cache = options
+            .cache
+            .or_else(|| std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|c| c.join("trinity-e2e")))
+            .ok_or_else(|| Failure::new("find the cache", "neither XDG_CACHE_HOME nor HOME is set"))?;
+        if let Some(mirror) = options.mirror.as_ref().filter(|m| !m.is_dir()) {
+            return Err(Failure::new(format!("use the mirror {}", mirror.display()), "it is not a folder"));
+        }
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mirror");
+        Ok(Self {
+            lock: Lock::load()?,
+            cache: Cache::open(cache)?,
+            mirror: options.mirror.or_else(|| beside.is_dir().then_some(beside)),
+            web: Web::new()?,
+            building: Mutex::new(()),
+        })
+    }
+
+    /// The cache behind this store.
+    pub const fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Gets one component.
+    ///
+    /// # Errors
+    /// When no source has it: every source, and why not.
+    pub async fn obtain(&self, name: &str) -> Result<Artifact> {
+        let component = self.lock.component(name)?;
+        let key = self.key(component)?;
+        let entry = match self.cache.entry(&key) {
+            Some(entry) => entry,
+            None => {
+                let making = self.cache.make(&key).await?;
+                match self.cache.entry(&key) {
+                    Some(entry) => entry,
+                    None => self.find(component, &key, &making).await?,
+                }
+            }
+        };
+        Ok(Artifact {
+            name: entry.name,
+            version: entry.version,
+            path: self.cache.tree(&key),
+            origin: entry.origin,
+        })
+    }
+
+    /// Gets images under the references that manifests use.
+    ///
+    /// # Errors
+    /// When no source has one of them.
+    pub async fn images(&self, references: &[&str]) -> Result<ImageSet> {
+        let mut set = ImageSet {
+            blobs: self.cache.blobs(),
+            ..ImageSet::default()
+        };
+        for reference in references {
+            let (artifact, manifest) = self.image(self.lock.image(reference)?).await?;
+            set.refs.insert((*reference).to_owned(), manifest);
+            set.artifacts.push(artifact);
+        }
+        Ok(set)
+    }
+
+    /// The operator: the pinned release when a source has its chart and image, else the buildable one.
+    ///
+    /// # Errors
+    /// When neither can be had.
+    pub async fn operator(&self) -> Result<(Operator, ImageSet, Artifact)> {
+        match self.operator_release(PINNED_OPERATOR).await {
+            Ok(found) => Ok(found),
+            Err(failure) => {
+                info!("external-secrets {PINNED_OPERATOR} cannot be had, {BUILDABLE_OPERATOR} stands in: {failure}");
+                self.operator_release(BUILDABLE_OPERATOR).await
+            }
+        }
+    }
+
+    async fn operator_release(&self, version: &str) -> Result<(Operator, ImageSet, Artifact)> {
+        let image = format!("ghcr.io/external-secrets/external-secrets:v{version}");
+        let chart = self.obtain(&format!("external-secrets-chart-{version}")).await?;
+        let images = self.images(&[&image]).await?;
+        let operator = Operator {
+            version: version.into(),
+            chart: chart.path.join(format!("external-secrets-{version}.tgz")),
+            image,
+            substituted: version != PINNED_OPERATOR,
+        };
+        Ok((operator, images, chart))
+    }
+
+    /// Hashes every cached file again; returns the names of those that changed, after forgetting them.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn verify(&self) -> Result<Vec<String>> {
+        let mut broken = Vec::new();
+        for (key, entry) in self.cache.entries() {
+            for (file, sha256) in &entry.files {
+                let seen = hash(&self.cache.blob(sha256)).attempting(|| format!("read {file} of {}", entry.name))?;
+                if seen != *sha256 {
+                    broken.push(format!("{}: {file}", entry.name));
+                    fs::remove_file(self.cache.blob(sha256)).attempting(|| format!("remove {file} of {}", entry.name))?;
+                    self.cache.forget(&key)?;
+                    break;
+                }
+            }
+        }
+        Ok(broken)
+    }
+
+    /// The cache key: the name, and everything that the artifact is made from.
+    fn key(&self, component: &Component) -> Result<String> {
+        let mut recipe = format!("{component:?}");
+        let folder = Lock::folder();
+        let wrapper = folder.join(&component.name);
+        let requirements = component.python.iter().map(|p| folder.join(&p.requirements));
+        for file in ["go.mod", "go.sum", "tools.go"].map(|f| wrapper.join(f)).into_iter().chain(requirements) {
+            if file.exists() {
+                recipe += &hash(&file).attempting(|| format!("read {}", file.display()))?;
+            }
+        }
+        Ok(format!("{}-{}-{}", component.name, component.version, &hash_bytes(recipe.as_bytes())[..12]))
+    }
+
+    async fn find(&self, component: &Component, key: &str, making: &Making) -> Result<Entry> {
+        let label = format!("component {} {}", component.name, component.version);
+        let mut refusals = Vec::new();
+        let mut found = None;
+        for origin in sources(component) {
+            info!("{label}: {}", attempt(origin));
+            match self.files(component, origin, key, making).await {
+                Ok(files) => {
+                    found = Some((origin, files));
+                    break;
+                }
+                Err(failure) => {
+                    info!("{label}: not by {origin}: {}", first_line(&failure));
+                    refusals.push(format!("{origin}: {failure}"));
+                }
+            }
+        }
+        let Some((origin, files)) = found else {
+            return Err(Failure::new(format!("get {label}"), format!("no source has it\n    {}", refusals.join("\n    ")))
+                .next("put it into a mirror folder (--mirror), or run where one of these sources can be reached"));
+        };
+        let entry = Entry {
+            name: component.name.clone(),
+            version: component.version.clone(),
+            origin,
+            files,
+            manifest: None,
+        };
+        self.cache.publish(key, making, &entry)?;
+        info!("{label}: from {origin}");
+        Ok(entry)
+    }
+
+    /// Makes the files of a component from one source and returns them by name with their digests.
+    async fn files(&self, component: &Component, origin: Origin, key: &str, making: &Making) -> Result<BTreeMap<String, String>> {
+        match (origin, &component.mirror, &component.go, &component.module, &component.python, &component.cargo) {
+            (Origin::Mirror, Some(pinned), ..) => {
+                let path = self.mirrored(pinned)?;
+                let name = pinned.path.rsplit('/').next().unwrap_or_default();
+                let copy = making.folder.join(name);
+                fs::copy(&path, &copy).attempting(|| format!("copy {}", path.display()))?;
+                Ok(BTreeMap::from([(name.to_owned(), self.cache.add(&copy)?)]))
+            }
+            (Origin::Download, ..) => self.download(component, making).await,
+            (Origin::Build, _, Some(go), ..) => self.build(component, go, making).await,
+            (Origin::Build, _, _, Some(module), ..) => self.extract(component, module, making).await,
+            (Origin::Build, .., Some(cargo)) => self.install(component, cargo, making).await,
+            (Origin::PyPI, _, _, _, Some(python), _) => self.environment(python, key, making).await,
+            _ => Err(Failure::new(format!("get {} by {origin}", component.name), "the lock does not say how")),
+        }
+    }
+
+    /// The checked path of a file in the mirror.
+    fn mirrored(&self, pinned: &Pinned) -> Result<PathBuf> {
+        let attempted = || format!("take {} from the mirror", pinned.path);
+        let mirror = self.mirror.as_ref().ok_or_else(|| Failure::new(attempted(), "no mirror folder is set"))?;
+        let path = mirror.join(&pinned.path);
+        let seen = hash(&path).attempting(attempted)?;
+        if seen != pinned.sha256 {
+            return Err(Failure::new(attempted(), format!("its SHA-256 is {seen}, the lock says {}", pinned.sha256)));
+        }
+        Ok(path)
+    }
+
+    async fn download(&self, component: &Component, making: &Making) -> Result<BTreeMap<String, String>> {
+        let mut files = BTreeMap::new();
+        for release in &component.release {
+            let path = making.folder.join("download");
+            self.web.release(component, release, &path).await?;
+            let path = match &release.member {
+                Some(member) => member_of(&path, &component.fill(member), &making.folder.join("member"))?,
+                None => path,
+            };
+            files.insert(component.fill(&release.file), self.cache.add(&path)?);
+        }
+        Ok(files)
+    }
+
+    /// Builds programs with the wrapper module, whose go.sum vouches for every source.
+    async fn build(&self, component: &Component, go: &Go, making: &Making) -> Result<BTreeMap<String, String>> {
+        let _turn = self.building.lock().await;
+        let stamps: String = go.stamp.iter().map(|s| format!(" -X {}", component.fill(s))).collect();
+        let mut files = BTreeMap::new();
+        for (program, package) in &go.packages {
+            info!("component {} {}: building {program}", component.name, component.version);
+            let path = making.folder.join(program);
+            Run::new("go")
+                .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", &format!("-s -w{stamps}"), "-o"])
+                .arg(&path)
+                .arg(package)
+                .env("CGO_ENABLED", "0")
+                .env("GOFLAGS", "")
+                .folder(&Lock::folder().join(&component.name))
+                .output()
+                .await?;
+            files.insert(program.clone(), self.cache.add(&path)?);
+        }
+        Ok(files)
+    }
+
+    /// Takes files out of a Go module, or compiles one of them.
+    async fn extract(&self, component: &Component, module: &Module, making: &Making) -> Result<BTreeMap<String, String>> {
+        let json = Run::new("go")
+            .args(["mod", "download", "-json", &module.path])
+            .env("GOFLAGS", "-mod=readonly")
+            .folder(&Lock::folder().join(&module.wrapper))
+            .output()
+            .await?;
+        let attempted = || format!("find module {}", module.path);
+        let listing: Value = serde_json::from_slice(&json).attempting(attempted)?;
+        let folder = PathBuf::from(listing["Dir"].as_str().ok_or_else(|| Failure::new(attempted(), "it has no folder"))?);
+        let mut files = BTreeMap::new();
+        for (name, inside) in &module.files {
+            let (source, target) = (folder.join(inside), making.folder.join(name));
+            if module.compile {
+                let version = format!("-DVERSION={}", component.version);
+                Run::new("cc").args(["-static", "-Os", "-s", &version, "-o"]).arg(&target).arg(&source).output().await?;
+            } else {
+                fs::copy(&source, &target).attempting(|| format!("copy {}", source.display()))?;
+            }
+            files.insert(name.clone(), self.cache.add(&target)?);
+        }
+        Ok(files)
+    }
+
+    async fn install(&self, component: &Component, cargo: &Cargo, making: &Making) -> Result<BTreeMap<String, String>> {
+        let _turn = self.building.lock().await;
+        info!("component {} {}: building it from crates.io", component.name, component.version);
+        let root = making.folder.join("root");
+        Run::new("cargo")
+            .args(["install", "--locked", "--no-track", "--quiet", "--version", &component.version, "--root"])
+            .arg(&root)
+            .arg(&component.name)
+            .env("CARGO_TARGET_DIR", making.folder.join("target"))
+            // It starts tests and does no heavy work itself: a quick build is worth more than a quick program.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+            .output()
+            .await?;
+        cargo
+            .programs
+            .iter()
+            .map(|program| Ok((program.clone(), self.cache.add(&root.join("bin").join(program))?)))
+            .collect()
+    }
+
+    /// A Python environment in the cache's tree; its files are not blobs, pip has checked their hashes.
+    async fn environment(&self, python: &Python, key: &str, making: &Making) -> Result<BTreeMap<String, String>> {
+        let folder = making.folder.join("environment");
+        Run::new("python3").args(["-m", "venv"]).arg(&folder).output().await?;
+        Run::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"])
+            .arg(Lock::folder().join(&python.requirements))
+            .output()
+            .await?;
+        self.cache.place(&folder, key)?;
+        Ok(BTreeMap::new())
+    }
+
+    async fn image(&self, wanted: &Image) -> Result<(Artifact, String)> {
+        let parts = match &wanted.compose {
+            Some(compose) => {
+                let names: std::collections::BTreeSet<&str> =
+                    compose.files.keys().filter_map(|f| f.split_once('/')).map(|(name, _)| name).collect();
+                names.into_iter().map(|name| self.key(self.lock.component(name)?)).collect::<Result<Vec<_>>>()?.join(" ")
+            }
+            None => String::new(),
+        };
+        let recipe = format!("{wanted:?} {parts} {:?}", self.lock.debian);
+        let plain: String = wanted.reference.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        let key = format!("image-{plain}-{}", &hash_bytes(recipe.as_bytes())[..12]);
+        let entry = match self.cache.entry(&key) {
+            Some(entry) => entry,
+            None => {
+                let making = self.cache.make(&key).await?;
+                match self.cache.entry(&key) {
+                    Some(entry) => entry,
+                    None => self.find_image(wanted, &key, &making).await?,
+                }
+            }
+        };
+        let manifest = entry.manifest.clone().ok_or_else(|| Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest"))?;
+        let artifact = Artifact {
+            name: entry.name,
+            version: entry.version,
+            path: self.cache.blobs(),
+            origin: entry.origin,
+        };
+        Ok((artifact, manifest))
+    }
+
+    async fn find_image(&self, wanted: &Image, key: &str, making: &Making) -> Result<Entry> {
+        let label = format!("image {}", wanted.reference);
+        let mut refusals = Vec::new();
+        let mut found = None;
+        for origin in [Origin::Mirror, Origin::Pull, Origin::Build] {
+            let made = match (origin, &wanted.mirror, &wanted.compose) {
+                (Origin::Mirror, Some(pinned), _) => {
+                    self.mirrored(pinned).and_then(|archive| image::import(&self.cache, making, &archive))
+                }
+                (Origin::Pull, ..) => registry::pull(&self.web, &self.cache, making, &wanted.reference).await,
+                (Origin::Build, _, Some(recipe)) => {
+                    info!("{label}: composing it from components and Debian packages");
+                    compose::compose(self, making, recipe).await
+                }
+                _ => continue,
+            };
+            match made {
+                Ok(made) => {
+                    found = Some((origin, made));
+                    break;
+                }
+                Err(failure) => {
+                    info!("{label}: not by {origin}: {}", first_line(&failure));
+                    refusals.push(format!("{origin}: {failure}"));
+                }
+            }
+        }
+        let Some((origin, (files, manifest))) = found else {
+            return Err(Failure::new(format!("get {label}"), format!("no source has it\n    {}", refusals.join("\n    ")))
+                .next("put it into a mirror folder (--mirror), or run where its registry can be reached"));
+        };
+        let version = wanted.reference.rsplit(':').next().unwrap_or_default().to_owned();
+        let entry = Entry {
+            name: wanted.reference.clone(),
+            version,
+            origin,
+            files,
+            manifest: Some(manifest),
+        };
+        self.cache.publish(key, making, &entry)?;
+        info!("{label}: from {origin}");
+        Ok(entry)
+    }
+
+    /// The layer with Debian's base system, which composed images share.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) async fn base(&self) -> Result<image::Layer> {
+        let suite = &self.lock.debian.suite;
+        let key = format!("debian-{suite}-base");
+        let entry = match self.cache.entry(&key) {
+            Some(entry) => entry,
+            None => {
+                let making = self.cache.make(&key).await?;
+                match self.cache.entry(&key) {
+                    Some(entry) => entry,
+                    None => {
+                        info!("Debian {suite}: making the base layer of composed images");
+                        let layer = debian::base(&self.cache, &making, suite).await?;
+                        let entry = Entry {
+                            name: "debian-base".into(),
+                            version: suite.clone(),
+                            origin: Origin::Debian,
+                            files: BTreeMap::from([("layer".to_owned(), layer.sha256)]),
+                            manifest: Some(String::new()),
+                        };
+                        self.cache.publish(&key, &making, &entry)?;
+                        entry
+                    }
+                }
+            }
+        };
+        let sha256 = entry.files.get("layer").cloned().unwrap_or_default();
+        let size = fs::metadata(self.cache.blob(&sha256)).attempting(|| format!("read {sha256}"))?.len();
+        Ok(image::Layer { sha256, size })
+    }
+
+    /// Gets everything in the lock, as `components fetch` does; a failure does not stop the others.
+    pub async fn fetch(&self) -> Vec<(String, Result<Origin>)> {
+        let components = stream::iter(&self.lock.component).map(async |c| {
+            let got = self.obtain(&c.name).await;
+            (c.name.clone(), got.map(|a| a.origin))
+        });
+        let mut outcomes: Vec<(String, Result<Origin>)> = components.buffer_unordered(4).collect().await;
+        for wanted in &self.lock.image {
+            let got = self.image(wanted).await;
+            outcomes.push((wanted.reference.clone(), got.map(|(a, _)| a.origin)));
+        }
+        outcomes
+    }
+
+    /// Gets several components at once.
+    ///
+    /// # Errors
+    /// The first that no source has.
+    pub async fn all(&self, names: &[&str]) -> Result<Vec<Artifact>> {
+        stream::iter(names.to_vec()).map(|name| self.obtain(name)).buffered(8).try_collect().await
+    }
+}
+
+/// The sources that the lock names for a component, in the order in which they are tried.
+fn sources(component: &Component) -> Vec<Origin> {
+    let built = component.go.is_some() || component.module.is_some() || component.cargo.is_some();
+    [
+        (component.mirror.is_some(), Origin::Mirror),
+        (!component.release.is_empty(), Origin::Download),
+        (component.python.is_some(), Origin::PyPI),
+        (built, Origin::Build),
+    ]
+    .into_iter()
+    .filter_map(|(has, origin)| has.then_some(origin))
+    .collect()
+}
+
+const fn attempt(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Mirror => "looking in the mirror folder",
+        Origin::Download => "downloading the release",
+        Origin::Pull => "pulling",
+        Origin::Build => "building from published sources",
+        Origin::Debian => "installing from Debian",
+        Origin::PyPI => "installing from PyPI",
+    }
+}
+
+fn first_line(failure: &Failure) -> String {
+    failure.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Takes one member out of a `.tar.gz`.
+fn member_of(archive: &Path, member: &str, target: &Path) -> Result<PathBuf> {
+    let attempted = || format!("take {member} from {}", archive.display());
+    let file = File::open(archive).attempting(attempted)?;
+    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
+    for entry in tar.entries().attempting(attempted)? {
+        let mut entry = entry.attempting(attempted)?;
+        if entry.path().attempting(attempted)?.as_ref() == Path::new(member) {
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).attempting(attempted)?;
+            fs::write(target, bytes).attempting(attempted)?;
+            return Ok(target.to_owned());
+        }
+    }
+    Err(Failure::new(attempted(), "it has no such member"))
+}

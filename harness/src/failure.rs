@@ -1,0 +1,59 @@
+//! One shape for what went wrong: what was attempted, what was seen, what to do next.
+
+use std::fmt;
+
+/// Result of a step that can fail with a [`Failure`].
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// A step that did not succeed, in words for the person who runs the harness.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    attempted: String,
+    seen: String,
+    next: Option<String>,
+}
+
+impl Failure {
+    /// `attempted` completes the sentence "could not …"; `seen` is the observation.
+    pub fn new(attempted: impl Into<String>, seen: impl fmt::Display) -> Self {
+        Self {
+            attempted: attempted.into(),
+            seen: seen.to_string(),
+            next: None,
+        }
+    }
+
+    /// Adds what the reader can do about it.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}: {}", self.attempted, self.seen)?;
+        match &self.next {
+            Some(next) => write!(f, "\n  next: {next}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Turns any error into a [`Failure`] by saying what was attempted.
+pub trait Attempt<T> {
+    /// `attempted` completes the sentence "could not …".
+    ///
+    /// # Errors
+    /// The original error, with the attempt in front of it.
+    fn attempting(self, attempted: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Attempt<T> for std::result::Result<T, E> {
+    fn attempting(self, attempted: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|e| Failure::new(attempted(), e))
+    }
+}

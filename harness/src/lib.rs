@@ -1,0 +1,13 @@
+//! trinity-e2e answers, with proof: would this multi-cloud secrets platform work, and if not, what exactly is wrong?
+//!
+//! Data flows one way: [`components`] finds the programs, [`cluster`] makes a cluster of them, [`world`] adds the
+//! gateway with its clouds and [`gitops`], [`observe`] watches, [`judge`] names causes, and [`report`] tells.
+
+pub mod cluster;
+pub mod command;
+pub mod components;
+pub mod failure;
+pub mod judge;
+pub mod observe;
+pub mod report;
+pub mod world;

@@ -1,0 +1,70 @@
+//! What a running world is and where its parts are: the file `world.json` in the world's folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A world that is up, as its owner wrote it down. Suites, `kubeconfig` and `down` read it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// Identifies the run that made the world; every object the harness creates carries it.
+    pub run: String,
+    /// Name of the world, unique on this machine, for example `aws-3f9c`.
+    pub name: String,
+    /// The cloud: `aws`, `gcp` or `azure`.
+    pub cloud: String,
+    /// Folder that holds everything of the world.
+    pub folder: PathBuf,
+    /// Administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// Unix socket of the gateway's control interface.
+    pub control: PathBuf,
+    /// The gateway's request journal, JSON lines.
+    pub journal: PathBuf,
+    /// Address of the gateway's TLS listener, reachable from the machine, for example `10.200.0.2:443`.
+    pub gateway: std::net::SocketAddr,
+    /// Certificate authority that signed the gateway's certificates (PEM).
+    pub authority: PathBuf,
+    /// Issuer URL of the cluster's service-account tokens.
+    pub issuer: String,
+    /// Private key that signs service-account tokens (PEM): canaries forge with it.
+    pub token_key: PathBuf,
+    /// Working tree of the platform under test.
+    pub platform: PathBuf,
+    /// Version of the operator under test, and whether it stands in for the pinned one.
+    pub operator: Operator,
+    /// Where each component came from.
+    pub components: Vec<Provenance>,
+    /// Key of the equality-preserving digests of this run (hex).
+    pub digest_key: String,
+}
+
+/// The External Secrets Operator of a world.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Operator {
+    /// Release, for example `2.4.1`.
+    pub version: String,
+    /// True when no source had the pinned release and another one stands in.
+    pub substituted: bool,
+}
+
+/// Name, version and origin of one component.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name in the component lock.
+    pub name: String,
+    /// Version in the component lock.
+    pub version: String,
+    /// Where it came from: mirror, download, pull, build, Debian or PyPI.
+    pub origin: String,
+}
+
+impl Description {
+    /// Reads a world's `world.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a world description.
+    pub fn read(file: &Path) -> std::io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(file)?).map_err(std::io::Error::other)
+    }
+}

@@ -1,0 +1,134 @@
+//! Removes worlds, whatever state they are in: processes, mounts, cables, control groups and folders.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    mount::{MntFlags, umount2},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::ownership::{Estate, State, slot};
+use crate::{
+    cluster::embedded::{cgroups::Hierarchies, network::Network},
+    failure::{Attempt, Failure, Result},
+};
+
+/// How long the kernel may take to end killed processes.
+const DYING: Duration = Duration::from_secs(30);
+
+/// Which worlds to remove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those whose owner is dead.
+    Abandoned,
+    /// Those too that were kept; never one that a living process owns.
+    AbandonedAndKept,
+}
+
+/// Removes the chosen worlds and returns their names.
+///
+/// # Errors
+/// What could not be removed, and where it is.
+pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
+    let _guard = estate.lock()?;
+    let hierarchies = Hierarchies::find()?;
+    let mut removed = Vec::new();
+    for folder in estate.worlds() {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match (Estate::state(&folder), which) {
+            (State::Owned, _) | (State::Kept, Which::Abandoned) => continue,
+            _ => remove(&hierarchies, &folder, &name)?,
+        }
+        removed.push(name);
+    }
+    // Groups without a folder: a sweep was itself interrupted after it had removed the folder of a world elsewhere
+    // ($TRINITY_STATE may differ), and nobody runs in them.
+    for world in hierarchies.worlds() {
+        if !estate.root().join("worlds").join(&world).exists() && hierarchies.processes(&world).is_empty() {
+            hierarchies.remove(&world)?;
+            removed.push(world);
+        }
+    }
+    Ok(removed)
+}
+
+/// Removes one world, which nobody owns.
+///
+/// # Errors
+/// What is left, and where.
+pub fn remove(hierarchies: &Hierarchies, folder: &Path, name: &str) -> Result<()> {
+    end(hierarchies, name)?;
+    for mount in mounts_below(folder)? {
+        umount2(Path::new(&mount), MntFlags::MNT_DETACH).attempting(|| format!("unmount {mount}"))?;
+    }
+    if let Some(slot) = slot(folder) {
+        cut(&Network::new(slot).interface())?;
+    }
+    hierarchies.remove(name)?;
+    fs::remove_dir_all(folder).attempting(|| format!("remove {}", folder.display()))
+}
+
+/// Kills every process in the world's groups and waits until the kernel has ended them.
+fn end(hierarchies: &Hierarchies, name: &str) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let processes = hierarchies.processes(name);
+        if processes.is_empty() {
+            return Ok(());
+        }
+        if begun.elapsed() > DYING {
+            return Err(Failure::new(
+                format!("end the processes of world {name}"),
+                format!("{processes:?} are still there {} s after SIGKILL", DYING.as_secs()),
+            )
+            .next("look at them with ps; a process in state D waits for its disk"));
+        }
+        for id in processes {
+            match kill(Pid::from_raw(id), Signal::SIGKILL) {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(e) => return Err(Failure::new(format!("kill process {id} of world {name}"), e)),
+            }
+        }
+        // The kernel offers no event for "the last process of a v1 group has gone"; its own work takes milliseconds.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Removes the machine's end of the cable when it outlived the world's network namespace.
+fn cut(interface: &str) -> Result<()> {
+    if !Path::new("/sys/class/net").join(interface).exists() {
+        return Ok(());
+    }
+    let output = Command::new("ip")
+        .args(["link", "delete", interface])
+        .output()
+        .attempting(|| format!("remove the interface {interface}"))?;
+    // The kernel removes it too, together with the namespace, and may have been faster.
+    if !output.status.success() && Path::new("/sys/class/net").join(interface).exists() {
+        return Err(Failure::new(
+            format!("remove the interface {interface}"),
+            String::from_utf8_lossy(&output.stderr).trim(),
+        ));
+    }
+    Ok(())
+}
+
+/// Mount points below a folder in this mount namespace, the deepest first.
+fn mounts_below(folder: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string("/proc/self/mountinfo").attempting(|| "read /proc/self/mountinfo".into())?;
+    let mut found: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .filter(|point| Path::new(point).starts_with(folder))
+        .map(Into::into)
+        .collect();
+    found.sort_by_key(|point| std::cmp::Reverse(point.len()));
+    Ok(found)
+}
