@@ -7,7 +7,13 @@ use tracing_subscriber::{EnvFilter, fmt::time::Uptime};
 use trinity_e2e::{
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
-    failure::{Failure, Result},
+    failure::{Attempt, Failure, Result},
+    run::{Job, e2e, workspace},
+    world::{
+        Description,
+        ownership::{Estate, State},
+        sweep::{Which, sweep},
+    },
 };
 
 /// Would this multi-cloud secrets platform work, and if not, what exactly is wrong?
@@ -17,7 +23,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    command: Job,
+    command: Task,
 }
 
 #[derive(Parser)]
@@ -31,12 +37,44 @@ struct Common {
 }
 
 #[derive(Subcommand)]
-enum Job {
+enum Task {
+    /// The main job: brings a world up, judges the platform, reports and cleans up.
+    E2e {
+        /// Working tree of the platform; its uncommitted changes count.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Leave the world running; `down` ends it.
+        #[arg(long)]
+        keep: bool,
+        /// Break a copy of the platform or of its cloud with this fault of the catalogue.
+        #[arg(long)]
+        fault: Option<String>,
+        /// Folder for reports.
+        #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
+        report: PathBuf,
+    },
+    /// Everything that must pass in CI.
+    Test {
+        /// Only tests whose name contains this.
+        filter: Vec<String>,
+    },
+    /// Prints the path of a kept world's kubeconfig.
+    Kubeconfig {
+        /// Name of the world; not needed when there is one.
+        world: Option<String>,
+    },
+    /// Ends kept worlds and removes every trace of them.
+    Down,
+    /// Removes what killed runs have left.
+    Sweep,
     /// Third-party programs and images.
     Components {
         #[command(subcommand)]
         action: Components,
     },
+    /// Plays the internet for a world (used by the harness itself).
+    #[command(hide = true)]
+    Gateway { config: PathBuf },
     /// Enters a world's namespaces (used by the harness itself).
     #[command(hide = true)]
     Namespaces { plan: PathBuf },
@@ -59,8 +97,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // These two must have one thread: they make namespaces.
     let outcome = match &cli.command {
-        Job::Namespaces { plan } => namespaces::run(plan),
-        Job::Init { plan } => init::run(plan).map(|()| ExitCode::SUCCESS),
+        Task::Namespaces { plan } => namespaces::run(plan),
+        Task::Init { plan } => init::run(plan).map(|()| ExitCode::SUCCESS),
         _ => run(cli),
     };
     outcome.unwrap_or_else(|failure| {
@@ -86,8 +124,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         })
     };
     match cli.command {
-        Job::Components { action } => components(&store()?, action).await,
-        Job::Namespaces { .. } | Job::Init { .. } => Ok(ExitCode::FAILURE),
+        Task::Components { action } => components(&store()?, action).await,
+        Task::E2e { platform, keep, fault, report } => {
+            let job = Job {
+                cloud: "aws".into(),
+                platform,
+                fault,
+                keep,
+                report,
+            };
+            let passed = e2e(&store()?, &job).await?;
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Task::Test { filter } => test(&store()?, &filter).await,
+        Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
+        Task::Down => remove(Which::AbandonedAndKept),
+        Task::Sweep => remove(Which::Abandoned),
+        Task::Gateway { config } => gateway(&config).await,
+        Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
     }
 }
 
@@ -129,4 +183,63 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
                 .next("the next run gets them again"))
         }
     }
+}
+
+/// Runs nextest over the whole workspace, after getting what its tests need.
+async fn test(store: &Store, filter: &[String]) -> Result<ExitCode> {
+    for name in sweep(&Estate::open()?, Which::Abandoned)? {
+        println!("removed what was left of world {name}");
+    }
+    trinity_e2e::world::Parts::find(store).await?;
+    let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
+    let status = std::process::Command::new(nextest)
+        .args(["nextest", "run", "--workspace", "--exclude", "suites", "--release", "--manifest-path"])
+        .arg(workspace().join("Cargo.toml"))
+        .args(filter)
+        .status()
+        .attempting(|| "run the tests".into())?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
+    let estate = Estate::open()?;
+    let worlds: Vec<PathBuf> = estate
+        .worlds()
+        .into_iter()
+        .filter(|folder| Estate::state(folder) != State::Abandoned)
+        .filter(|folder| wanted.is_none_or(|name| folder.ends_with(name)))
+        .collect();
+    match worlds.as_slice() {
+        [folder] => {
+            let file = folder.join("world.json");
+            let world = Description::read(&file).attempting(|| format!("read {}", file.display()))?;
+            println!("{}", world.kubeconfig.display());
+            eprintln!("export KUBECONFIG={}\n{} get applications -A", world.kubeconfig.display(), world.kubectl.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        [] => Err(Failure::new("find the world", "none is running").next("`trinity-e2e e2e --keep` leaves one running")),
+        several => {
+            let names: Vec<String> = several.iter().filter_map(|f| Some(f.file_name()?.to_string_lossy().into_owned())).collect();
+            Err(Failure::new("choose a world", format!("these are running: {}", names.join(", "))).next("name one of them"))
+        }
+    }
+}
+
+fn remove(which: Which) -> Result<ExitCode> {
+    let removed = sweep(&Estate::open()?, which)?;
+    if removed.is_empty() {
+        println!("there was nothing to remove");
+    }
+    for name in removed {
+        println!("removed world {name}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn gateway(config: &std::path::Path) -> Result<ExitCode> {
+    let attempted = || format!("read {}", config.display());
+    let text = std::fs::read(config).attempting(attempted)?;
+    let config = serde_json::from_slice(&text).attempting(attempted)?;
+    trinity_emulators::gateway::serve(config).await.attempting(|| "serve".into())?;
+    Ok(ExitCode::SUCCESS)
 }

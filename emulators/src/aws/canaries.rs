@@ -24,14 +24,6 @@ pub struct Canaries {
     pub region: String,
     /// Account id.
     pub account: String,
-    /// Role that the platform's service account may assume.
-    pub role: String,
-    /// Role with the same trust and no policy.
-    pub powerless_role: String,
-    /// Secret that the role may read.
-    pub secret: String,
-    /// Secret that exists and that the role may not read.
-    pub forbidden_secret: String,
     /// A token of the platform's service account, as the cluster issues it.
     pub token: String,
     /// The cluster's token key (PEM file), to sign tokens that are wrong in one point.
@@ -55,6 +47,14 @@ impl Outcome {
         self.expected == self.seen
     }
 }
+
+/// Names that the declared set-up of every account gives to what canaries touch: a role that may read
+/// `trinity-canary`, the same without a policy, a secret outside its policy, and one that a statement denies.
+const ROLE: &str = "trinity-canary";
+const POWERLESS: &str = "trinity-powerless";
+const SECRET: &str = "trinity-canary";
+const FORBIDDEN: &str = "forbidden";
+const DENIED: &str = "trinity-denied";
 
 struct Credentials {
     key: String,
@@ -91,25 +91,27 @@ impl Canaries {
             });
         };
         for (name, expected, token) in tokens {
-            let seen = match self.assume(&client, &self.role, &token).await? {
+            let seen = match self.assume(&client, ROLE, &token).await? {
                 Ok(_) => "success".into(),
                 Err(code) => code,
             };
             note(name, expected, seen);
         }
-        let good = self.assume(&client, &self.role, &self.token).await?;
-        note("the platform's own token", "success", good.as_ref().err().cloned().unwrap_or_else(|| "success".into()));
+        let good = self.assume(&client, ROLE, &self.token).await?;
+        note("a token that is right", "success", good.as_ref().err().cloned().unwrap_or_else(|| "success".into()));
         if let Ok(credentials) = good {
-            note("the platform's own secret", "success", self.read(&client, &credentials, &self.secret).await?);
-            note("wrong secret", "AccessDeniedException", self.read(&client, &credentials, &self.forbidden_secret).await?);
+            note("a secret that the role may read", "success", self.read(&client, &credentials, SECRET).await?);
+            note("wrong secret", "AccessDeniedException", self.read(&client, &credentials, FORBIDDEN).await?);
+            note("explicitly denied secret", "AccessDeniedException", self.read(&client, &credentials, DENIED).await?);
+            note("absent secret", "ResourceNotFoundException", self.read(&client, &credentials, "trinity-absent").await?);
             let tampered = Credentials {
                 secret: "0".repeat(40),
                 ..credentials
             };
-            note("forged request", "InvalidSignatureException", self.read(&client, &tampered, &self.secret).await?);
+            note("forged request", "InvalidSignatureException", self.read(&client, &tampered, SECRET).await?);
         }
-        match self.assume(&client, &self.powerless_role, &self.token).await? {
-            Ok(powerless) => note("role without policy", "AccessDeniedException", self.read(&client, &powerless, &self.secret).await?),
+        match self.assume(&client, POWERLESS, &self.token).await? {
+            Ok(powerless) => note("role without policy", "AccessDeniedException", self.read(&client, &powerless, SECRET).await?),
             Err(code) => note("role without policy", "AccessDeniedException", code),
         }
         Ok(outcomes)

@@ -1,1 +1,8 @@
-//! To come.
+//! Naming what is wrong: failures look alike from the application list, and their causes do not.
+
+pub mod cause;
+pub mod drift;
+pub mod fault;
+pub mod verdict;
+
+pub use cause::Cause;

@@ -1,1 +1,10 @@
-//! To come.
+//! What a run tells: phases, verdicts, the final table, JUnit, and on failure a bundle of evidence.
+
+pub mod bundle;
+pub mod digest;
+pub mod junit;
+pub mod phases;
+pub mod redact;
+pub mod table;
+
+pub use phases::Phases;

@@ -15,6 +15,8 @@ pub struct Description {
     pub cloud: String,
     /// Folder that holds everything of the world.
     pub folder: PathBuf,
+    /// The kubectl of the release under test.
+    pub kubectl: PathBuf,
     /// Administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     /// Unix socket of the gateway's control interface.
@@ -31,6 +33,8 @@ pub struct Description {
     pub token_key: PathBuf,
     /// Working tree of the platform under test.
     pub platform: PathBuf,
+    /// The platform's root application.
+    pub root: PathBuf,
     /// Version of the operator under test, and whether it stands in for the pinned one.
     pub operator: Operator,
     /// Where each component came from.

@@ -1,0 +1,4 @@
+//! Argo CD: its installation and what it is told.
+
+pub mod argocd;
+pub mod manifest;

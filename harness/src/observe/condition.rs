@@ -1,0 +1,169 @@
+//! Claims about single objects: pure functions of what is observed.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Node, Secret, ServiceAccount},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use super::Expectation;
+
+/// The object exists.
+pub fn exists<K>(object: Option<&K>) -> Expectation {
+    match object {
+        Some(_) => Expectation::Held,
+        None => Expectation::pending("it does not exist"),
+    }
+}
+
+/// An Argo CD Application is Synced and Healthy, and no operation runs.
+pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
+    let Some(application) = application else {
+        return Expectation::pending("it does not exist");
+    };
+    let status = &application.data["status"];
+    let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+    let (sync, health) = (text(&status["sync"]["status"]), text(&status["health"]["status"]));
+    let operation = &status["operationState"];
+    if sync == "Synced" && health == "Healthy" && application.data.get("operation").is_none_or(Value::is_null) {
+        return Expectation::Held;
+    }
+    let conditions: Vec<String> = status["conditions"].as_array().into_iter().flatten().map(|c| text(&c["message"])).collect();
+    let mut why = format!("sync {sync}, health {health}");
+    if let Some(message) = operation["message"].as_str() {
+        why += &format!(", operation {}: {message}", text(&operation["phase"]));
+    }
+    if !conditions.is_empty() {
+        why += &format!("; {}", conditions.join("; "));
+    }
+    Expectation::Pending(why)
+}
+
+/// A Deployment has its latest generation rolled out and available.
+pub fn available(deployment: Option<&Deployment>) -> Expectation {
+    let Some(deployment) = deployment else {
+        return Expectation::pending("it does not exist");
+    };
+    let status = deployment.status.clone().unwrap_or_default();
+    if status.observed_generation < deployment.metadata.generation {
+        return Expectation::pending("its controller has not seen its latest generation");
+    }
+    let conditions = status.conditions.unwrap_or_default();
+    match conditions.iter().find(|c| c.type_ == "Available") {
+        Some(c) if c.status == "True" => Expectation::Held,
+        Some(c) => Expectation::pending(format!("Available is {}: {}", c.status, c.message.clone().unwrap_or_default())),
+        None => Expectation::pending("it has no condition Available"),
+    }
+}
+
+/// A CRD is established.
+pub fn established(crd: Option<&CustomResourceDefinition>) -> Expectation {
+    let conditions = crd.and_then(|c| c.status.as_ref()).and_then(|s| s.conditions.as_ref());
+    match conditions.into_iter().flatten().find(|c| c.type_ == "Established") {
+        Some(c) if c.status == "True" => Expectation::Held,
+        Some(c) => Expectation::pending(format!("Established is {}", c.status)),
+        None if crd.is_none() => Expectation::pending("it does not exist"),
+        None => Expectation::pending("it has no condition Established"),
+    }
+}
+
+/// A node is Ready.
+pub fn ready_node(node: Option<&Node>) -> Expectation {
+    let conditions = node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_ref());
+    match conditions.into_iter().flatten().find(|c| c.type_ == "Ready") {
+        Some(c) if c.status == "True" => Expectation::Held,
+        Some(c) => Expectation::pending(c.message.clone().unwrap_or_default()),
+        None => Expectation::pending("the kubelet has not registered it"),
+    }
+}
+
+/// `Ready` of an External Secrets object is True, with this reason.
+pub fn ready_because(reason: &'static str) -> impl Fn(Option<&DynamicObject>) -> Expectation {
+    move |object| {
+        let Some(object) = object else {
+            return Expectation::pending("it does not exist");
+        };
+        let conditions = object.data["status"]["conditions"].as_array();
+        let Some(ready) = conditions.into_iter().flatten().find(|c| c["type"] == "Ready") else {
+            return Expectation::pending("it has no condition Ready");
+        };
+        if ready["status"] == "True" && ready["reason"] == reason {
+            return Expectation::Held;
+        }
+        let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
+        Expectation::Pending(format!("Ready is {} ({}): {}", text("status"), text("reason"), text("message")))
+    }
+}
+
+/// A Secret holds `value` under `key`. The value itself is in no reason.
+pub fn holds(key: &str, value: &str) -> impl Fn(Option<&Secret>) -> Expectation {
+    let (key, value) = (key.to_owned(), value.to_owned());
+    move |secret| match secret {
+        None => Expectation::pending("it does not exist"),
+        Some(secret) => match secret.data.as_ref().and_then(|data| data.get(&key)) {
+            None => Expectation::pending(format!("it has no key {key}")),
+            Some(bytes) if bytes.0 == value.as_bytes() => Expectation::Held,
+            Some(_) => Expectation::pending(format!("its {key} is another value than the expected one")),
+        },
+    }
+}
+
+/// A service account has an annotation.
+pub fn annotated(name: &'static str) -> impl Fn(Option<&ServiceAccount>) -> Expectation {
+    move |account| match account {
+        None => Expectation::pending("it does not exist"),
+        Some(account) if account.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(name)) => Expectation::Held,
+        Some(_) => Expectation::pending(format!("it has no annotation {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn an_application_that_is_out_of_sync_says_so() {
+        let good = object(json!({"metadata": {"name": "a"}, "status": {"sync": {"status": "Synced"}, "health": {"status": "Healthy"}}}));
+        assert_eq!(synced_and_healthy(Some(&good)), Expectation::Held);
+        let bad = object(json!({"metadata": {"name": "a"}, "status": {
+            "sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Running", "message": "waiting"}}}));
+        assert_eq!(synced_and_healthy(Some(&bad)), Expectation::pending("sync OutOfSync, health Healthy, operation Running: waiting"));
+        assert!(matches!(synced_and_healthy(None), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn ready_needs_status_and_reason() {
+        let with = |status: &str, reason: &str| {
+            object(json!({"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": "m"}]}}))
+        };
+        let condition = ready_because("SecretSynced");
+        assert_eq!(condition(Some(&with("True", "SecretSynced"))), Expectation::Held);
+        assert_eq!(condition(Some(&with("False", "SecretSyncedError"))), Expectation::pending("Ready is False (SecretSyncedError): m"));
+        assert!(matches!(condition(Some(&with("True", "SecretDeleted"))), Expectation::Pending(_)));
+        assert!(matches!(condition(None), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn a_secrets_value_is_compared_and_not_shown() {
+        let secret = Secret {
+            data: Some([("message".to_owned(), ByteString(b"right".to_vec()))].into()),
+            ..Secret::default()
+        };
+        assert_eq!(holds("message", "right")(Some(&secret)), Expectation::Held);
+        let Expectation::Pending(why) = holds("message", "wrong")(Some(&secret)) else { panic!("not pending") };
+        assert!(!why.contains("right") && !why.contains("wrong"), "{why}");
+        assert!(matches!(holds("other", "right")(Some(&secret)), Expectation::Pending(_)));
+        assert!(matches!(holds("message", "right")(None), Expectation::Pending(_)));
+    }
+}

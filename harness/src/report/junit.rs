@@ -1,0 +1,69 @@
+//! The JUnit file: the suites' own report from nextest, and the harness's verdicts beside it.
+
+use std::{fs, path::Path};
+
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::{
+    failure::{Attempt, Result},
+    judge::verdict::{Outcome, Verdict},
+};
+
+/// Writes `target`: the suites from `nextest` when that file is there, and `verdicts`.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn write(target: &Path, nextest: Option<&Path>, verdicts: &[Verdict]) -> Result<()> {
+    let mut report = Report::new("trinity-e2e");
+    if let Some(file) = nextest.filter(|f| f.exists()) {
+        let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
+        let own = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", file.display()))?;
+        report.add_test_suites(own.test_suites);
+    }
+    let mut groups: Vec<&str> = verdicts.iter().map(|v| v.group.as_str()).collect();
+    groups.dedup();
+    for group in groups {
+        let mut suite = TestSuite::new(group);
+        for verdict in verdicts.iter().filter(|v| v.group == group) {
+            let status = match &verdict.outcome {
+                Outcome::Passed => TestCaseStatus::success(),
+                Outcome::Failed(why) => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    status.set_message(why.as_str());
+                    status
+                }
+                Outcome::NotRun(why) => {
+                    let mut status = TestCaseStatus::skipped();
+                    status.set_message(why.as_str());
+                    status
+                }
+            };
+            let mut case = TestCase::new(verdict.claim.as_str(), status);
+            case.set_time(verdict.took);
+            suite.add_test_case(case);
+        }
+        report.add_test_suite(suite);
+    }
+    let text = report.to_string().attempting(|| "write the JUnit report".into())?;
+    fs::write(target, text).attempting(|| format!("write {}", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_run_is_skipped_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("junit.xml");
+        let verdicts = [
+            Verdict::new("canaries", "forged signature is refused", Outcome::Passed),
+            Verdict::new("platform", "it comes up", Outcome::Failed("drift".into())),
+            Verdict::new("suites", "secret_path", Outcome::NotRun("the platform is not up".into())),
+        ];
+        write(&file, None, &verdicts).unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("tests=\"3\"") && text.contains("failures=\"1\""), "{text}");
+        assert!(text.contains("the platform is not up") && text.contains("<skipped"), "{text}");
+    }
+}

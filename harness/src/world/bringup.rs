@@ -1,0 +1,328 @@
+//! Bringing a world up: cluster, gateway, clouds and Argo CD, as much at once as the order allows.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{Node, ServiceAccount},
+};
+use kube::{
+    Api, Client,
+    api::PostParams,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::json;
+use trinity_emulators::{authority, aws::canaries::{Canaries, Outcome}, config, control, git};
+
+use super::{
+    Description, Parts,
+    ownership::{Claim, Estate},
+    sweep,
+};
+use crate::{
+    cluster::embedded::{
+        cgroups::Hierarchies,
+        pki, plan::Process, preflight,
+        settings::{self, Inputs, REGISTRY},
+        supervisor::Supervisor,
+    },
+    components::cache::hash_bytes,
+    failure::{Attempt, Failure, Result},
+    gitops::{argocd, manifest},
+    observe::{condition, until},
+};
+
+/// The account that the declared AWS set-up belongs to; service account annotations of platforms name it.
+const ACCOUNT: &str = "111122223333";
+const REGION: &str = "us-east-1";
+const LOCALSTACK: &str = "127.0.0.1:4566";
+/// Time for a step of the bring-up; the slowest, Argo CD's first start, takes 20 s on two cores.
+const STEP: Duration = Duration::from_secs(120);
+/// Audience of AWS's tokens.
+const AUDIENCE: &str = "sts.amazonaws.com";
+
+/// What a world shall be.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The cloud.
+    pub cloud: String,
+    /// Working tree of the platform.
+    pub platform: PathBuf,
+    /// File with the cloud's declared set-up.
+    pub declared: PathBuf,
+}
+
+/// A world that this process owns.
+#[derive(Debug)]
+pub struct World {
+    /// What it is.
+    pub description: Description,
+    claim: Claim,
+    supervisor: Supervisor,
+}
+
+impl World {
+    /// Starts cluster, gateway and cloud; returns when the API server serves.
+    ///
+    /// # Errors
+    /// What could not be started. What was made until then is removed.
+    pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str) -> Result<Self> {
+        preflight::check(estate.root())?;
+        let claim = estate.claim(&wish.cloud, run)?;
+        match Self::build(&claim, parts, wish, run).await {
+            Ok((description, supervisor)) => Ok(Self {
+                description,
+                claim,
+                supervisor,
+            }),
+            Err(failure) => {
+                let left = match sweep::remove(&Hierarchies::find()?, &claim.folder, &claim.name) {
+                    Ok(()) => "nothing is left of it".to_owned(),
+                    Err(e) => format!("and {e}"),
+                };
+                Err(Failure::new(format!("bring up world {}", claim.name), format!("{failure} ({left})")))
+            }
+        }
+    }
+
+    async fn build(claim: &Claim, parts: &Parts, wish: &Wish, run: &str) -> Result<(Description, Supervisor)> {
+        let folder = &claim.folder;
+        Hierarchies::find()?.create(&claim.name)?;
+        let path = |name: &str| folder.join(name);
+        let issuer = format!("https://oidc.eks.{REGION}.amazonaws.com/id/{}", &hash_bytes(run.as_bytes())[..32].to_uppercase());
+        let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
+        write(&path("gateway.crt"), &minted.certificate)?;
+        write(&path("gateway.key"), &minted.key)?;
+        let repository = git::bare_in(folder);
+        git::snapshot(&wish.platform, &repository).await.attempting(|| "take a snapshot of the platform".into())?;
+        let root = root_file(&wish.platform, &wish.cloud, parts)?;
+        let gateway = config::Config {
+            https: (claim.network.node(), 443).into(),
+            registry: REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?,
+            control: path("control.sock"),
+            journal: path("gateway.jsonl"),
+            authority: config::Pair {
+                certificate: path("gateway.crt"),
+                key: path("gateway.key"),
+            },
+            git: repositories(&root, &repository)?,
+            charts: vec![config::Charts {
+                host: "charts.external-secrets.io".into(),
+                archives: parts.charts.clone(),
+            }],
+            images: config::Images {
+                blobs: parts.images.blobs.clone(),
+                refs: parts.images.refs.clone(),
+            },
+            issuer: config::Issuer {
+                url: issuer.clone(),
+                key: path("pki/sa.pub"),
+            },
+            aws: config::Aws {
+                account: ACCOUNT.into(),
+                region: REGION.into(),
+                backend: format!("http://{LOCALSTACK}"),
+                declared: wish.declared.clone(),
+            },
+        };
+        write(&path("gateway.json"), &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?)?;
+        let mut plan = settings::write(&Inputs {
+            world: &claim.name,
+            folder,
+            network: claim.network,
+            kubernetes: &parts.kubernetes,
+            etcd: &parts.etcd,
+            coredns: &parts.coredns,
+            issuer: &issuer,
+            trust: &path("gateway.crt"),
+        })?;
+        let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
+        plan.processes.push(Process::new("gateway", program).args(["gateway".to_owned(), path("gateway.json").display().to_string()]).notifies());
+        plan.processes.push(localstack(parts, folder));
+        let description = Description {
+            run: run.into(),
+            name: claim.name.clone(),
+            cloud: wish.cloud.clone(),
+            folder: folder.clone(),
+            kubectl: parts.kubernetes.join("kubectl"),
+            kubeconfig: path("pki/admin.conf"),
+            control: path("control.sock"),
+            journal: path("gateway.jsonl"),
+            gateway: gateway.https,
+            authority: path("gateway.crt"),
+            issuer,
+            token_key: path("pki/sa.key"),
+            platform: wish.platform.clone(),
+            root,
+            operator: parts.operator.clone(),
+            components: parts.provenance.clone(),
+            digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
+        };
+        write(&path("world.json"), &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?)?;
+        let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
+        supervisor.ready("kube-apiserver").await?;
+        supervisor.ready("gateway").await?;
+        Ok((description, supervisor))
+    }
+
+    /// A future that ends only when a process of the world dies, with its last words.
+    pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
+        self.supervisor.broken()
+    }
+
+    /// Ends the world and removes every trace of it.
+    ///
+    /// # Errors
+    /// What is left.
+    pub async fn stop(self) -> Result<()> {
+        self.supervisor.stop().await?;
+        sweep::remove(&Hierarchies::find()?, &self.claim.folder, &self.claim.name)
+    }
+
+    /// Lets the world outlive this process.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub async fn keep(self) -> Result<()> {
+        self.supervisor.keep().await?;
+        self.claim.keep()
+    }
+}
+
+impl Description {
+    /// A client with the administrator's rights.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn client(&self) -> Result<Client> {
+        // Chosen once for the process; a second choice would be the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let attempted = || format!("use {}", self.kubeconfig.display());
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).attempting(attempted)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.attempting(attempted)?;
+        Client::try_from(config).attempting(attempted)
+    }
+
+    /// Creates the declared secrets; the platform's test value is unique to the run.
+    ///
+    /// # Errors
+    /// When the cloud refuses.
+    pub async fn fill_cloud(&self) -> Result<()> {
+        let value = format!("hello-from-{}-{}", self.cloud, self.run);
+        let values = BTreeMap::from([
+            ("provider_test".to_owned(), json!({"message": value}).to_string()),
+            ("canary".to_owned(), "a canary's secret".to_owned()),
+        ]);
+        let control = control::Client::connect(&self.control).attempting(|| "reach the gateway".into())?;
+        control.apply(values).await.attempting(|| format!("set up cloud {}", self.cloud))
+    }
+
+    /// Waits for the node and installs Argo CD, both at once.
+    ///
+    /// # Errors
+    /// What did not become ready.
+    pub async fn install_argocd(&self, client: &Client, manifests: &Path) -> Result<()> {
+        let node = until(Api::<Node>::all(client.clone()), pki::NODE, "the node is Ready", STEP, condition::ready_node);
+        let settings = self.platform.join("bootstrap/argocd");
+        let install = argocd::install(client, manifests, &settings, &self.run);
+        tokio::try_join!(node, install)?;
+        Ok(())
+    }
+
+    /// Applies the root application and returns its name.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn plant_root(&self, client: &Client) -> Result<String> {
+        argocd::plant(client, &self.root).await
+    }
+
+    /// Sends the canaries with a token that the cluster issues to the operator's service account, as soon as the
+    /// platform has made that account.
+    ///
+    /// # Errors
+    /// When the account does not appear, or the gateway cannot be reached.
+    pub async fn canaries(&self, client: &Client) -> Result<Vec<Outcome>> {
+        let (namespace, account) = ("external-secrets", "external-secrets");
+        let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        until(api.clone(), account, "the operator's service account exists", STEP, condition::exists).await?;
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![AUDIENCE.into()],
+                ..TokenRequestSpec::default()
+            },
+            ..TokenRequest::default()
+        };
+        let issued = api
+            .create_token_request(account, &PostParams::default(), &request)
+            .await
+            .attempting(|| format!("get a token of service account {namespace}/{account}"))?;
+        let canaries = Canaries {
+            gateway: self.gateway,
+            authority: self.authority.clone(),
+            region: REGION.into(),
+            account: ACCOUNT.into(),
+            token: issued.status.map(|s| s.token).unwrap_or_default(),
+            token_key: self.token_key.clone(),
+        };
+        canaries.run().await.attempting(|| "send the canaries".into())
+    }
+}
+
+/// LocalStack as the keeper of values, without its web sockets, downloads and telemetry.
+fn localstack(parts: &Parts, folder: &Path) -> Process {
+    let home = folder.join("localstack").display().to_string();
+    Process::new("localstack", &parts.localstack)
+        .args(["-m", "localstack.runtime.main"])
+        .env("DISABLE_EVENTS", "1")
+        .env("EAGER_SERVICE_LOADING", "1")
+        .env("FILESYSTEM_ROOT", format!("{home}/root"))
+        .env("GATEWAY_LISTEN", LOCALSTACK)
+        .env("HOME", home.clone())
+        .env("LOCALSTACK_VOLUME_DIR", format!("{home}/volume"))
+        .env("SERVICES", "secretsmanager")
+        .env("SKIP_INFRA_DOWNLOADS", "1")
+        .env("TMPDIR", folder.join("tmp").display().to_string())
+}
+
+/// The platform's root application for the operator at hand: `bootstrap/<cloud>/root.yaml`, or the cell of a stand-in.
+fn root_file(platform: &Path, cloud: &str, parts: &Parts) -> Result<PathBuf> {
+    let name = if parts.operator.substituted { format!("root-eso-{}.yaml", parts.operator.version) } else { "root.yaml".into() };
+    let file = platform.join("bootstrap").join(cloud).join(name);
+    if file.exists() {
+        return Ok(file);
+    }
+    Err(Failure::new("find the platform's root application", format!("{} does not exist", file.display()))
+        .next("--platform names a folder with bootstrap/<cloud>/root.yaml"))
+}
+
+/// The repository under the URL that the root application names.
+fn repositories(root: &Path, bare: &Path) -> Result<Vec<config::Repository>> {
+    let attempted = || format!("find the repository of {}", root.display());
+    let text = fs::read_to_string(root).attempting(attempted)?;
+    manifest::parse(&text, &root.display().to_string())?
+        .iter()
+        .filter_map(|object| object.data["spec"]["source"]["repoURL"].as_str())
+        .map(|url| {
+            let rest = url.strip_prefix("https://").ok_or_else(|| Failure::new(attempted(), format!("{url} is not an https URL")))?;
+            let (host, path) = rest.split_once('/').ok_or_else(|| Failure::new(attempted(), format!("{url} has no path")))?;
+            Ok(config::Repository {
+                host: host.into(),
+                path: format!("/{path}"),
+                folder: bare.to_owned(),
+            })
+        })
+        .collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o600)))
+        .attempting(|| format!("write {}", path.display()))
+}

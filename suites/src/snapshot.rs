@@ -1,0 +1,93 @@
+//! Live objects in a form that is equal from run to run: without what the cluster makes up, and with secret values
+//! replaced by ordinals of their keyed digests.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::DynamicObject;
+use serde_json::{Map, Value, json};
+use trinity_e2e::report::digest::Digester;
+
+/// Fields whose values differ from run to run.
+const VOLATILE: [&str; 16] = [
+    "creationTimestamp", "deployStartedAt", "deployedAt", "finishedAt", "generation", "lastTransitionTime", "managedFields",
+    "observedAt", "reconciledAt", "refreshTime", "resourceVersion", "startedAt", "syncedResourceVersion", "uid", "id", "history",
+];
+
+/// An object without volatile fields; revisions of the platform become `<revision>`.
+pub fn normal(object: &DynamicObject) -> Value {
+    let mut value = serde_json::to_value(object).expect("an object is JSON");
+    clean(&mut value);
+    value
+}
+
+/// The shape of a Secret: its keys, labels and type, and for each value the ordinal of its digest.
+pub fn shape(secret: &Secret, digester: &Digester) -> Value {
+    let mut seen = BTreeMap::new();
+    let data: Map<String, Value> = secret
+        .data
+        .iter()
+        .flatten()
+        .map(|(key, value)| {
+            let next = seen.len() + 1;
+            let ordinal = *seen.entry(digester.of(&value.0)).or_insert(next);
+            (key.clone(), json!(format!("<value {ordinal}>")))
+        })
+        .collect();
+    let owners: Vec<String> = secret.metadata.owner_references.iter().flatten().map(|o| format!("{} {}", o.kind, o.name)).collect();
+    json!({
+        "name": secret.metadata.name,
+        "namespace": secret.metadata.namespace,
+        "labels": secret.metadata.labels.iter().flatten().map(|(k, _)| k).collect::<Vec<_>>(),
+        "annotations": secret.metadata.annotations.iter().flatten().map(|(k, _)| k).collect::<Vec<_>>(),
+        "owners": owners,
+        "type": secret.type_,
+        "data": data,
+    })
+}
+
+fn clean(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !VOLATILE.contains(&name.as_str()));
+            for (name, field) in fields.iter_mut() {
+                // A commit of the platform's snapshot, or an annotation that holds a time.
+                let commit = field.as_str().is_some_and(|t| t.len() == 40 && t.bytes().all(|b| b.is_ascii_hexdigit()));
+                if commit {
+                    *field = json!("<revision>");
+                } else if name == "syncedResourceVersion" || name == "force-sync" {
+                    *field = json!("<changes>");
+                }
+                clean(field);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                if item.as_str().is_some_and(|t| t.len() == 40 && t.bytes().all(|b| b.is_ascii_hexdigit())) {
+                    *item = json!("<revision>");
+                }
+                clean(item);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    #[test]
+    fn equal_values_have_equal_ordinals_and_no_value_is_shown() {
+        let secret = |values: [&str; 3]| Secret {
+            data: Some(["a", "b", "c"].into_iter().zip(values).map(|(k, v)| (k.to_owned(), ByteString(v.into()))).collect()),
+            ..Secret::default()
+        };
+        let one = shape(&secret(["x", "y", "x"]), &Digester::new("one"));
+        assert_eq!(one["data"], json!({"a": "<value 1>", "b": "<value 2>", "c": "<value 1>"}));
+        assert_eq!(one, shape(&secret(["p", "q", "p"]), &Digester::new("other")));
+        assert_ne!(one, shape(&secret(["p", "p", "p"]), &Digester::new("one")));
+    }
+}

@@ -1,0 +1,151 @@
+//! The path of a secret: from the cloud's backend through the operator's identity to a Kubernetes Secret.
+
+use insta::{assert_yaml_snapshot, with_settings};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Secret},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+use suites::{Cloud, Subject, hold, snapshot};
+use trinity_e2e::{
+    gitops::argocd::NAMESPACE as ARGOCD,
+    observe::{Expectation, condition, kinds::Kind},
+    report::digest::Digester,
+};
+
+const DEMO: &str = "secrets-demo";
+const NAME: &str = "provider-test-secret";
+const KEY: &str = "message";
+
+/// The value under `message` in the backend.
+async fn backend(subject: &Subject) -> String {
+    let value = subject.control.secret(NAME).await.expect("the backend holds the secret");
+    let value: Value = serde_json::from_str(&value).expect("the secret is a JSON object");
+    value[KEY].as_str().expect("it has a message").to_owned()
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn applications_are_synced_and_healthy(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    for part in ["root", "workloads", "secrets", "secrets-demo"] {
+        let name = format!("trinity-{part}-{}", cloud.name());
+        let api = Kind::Application.within(&subject.client, ARGOCD);
+        let what = format!("application {name} is Synced and Healthy");
+        hold(subject.see(api, &name, &what, condition::synced_and_healthy).await);
+    }
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn operator_deployments_are_available(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    for name in ["external-secrets", "external-secrets-cert-controller", "external-secrets-webhook"] {
+        let api: Api<Deployment> = Api::namespaced(subject.client.clone(), "external-secrets");
+        hold(subject.see(api, name, &format!("deployment {name} is Available"), condition::available).await);
+    }
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn crds_are_established(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    for kind in ["clustersecretstores", "externalsecrets", "secretstores"] {
+        let name = format!("{kind}.external-secrets.io");
+        let api: Api<CustomResourceDefinition> = Api::all(subject.client.clone());
+        hold(subject.see(api, &name, &format!("CRD {name} is established"), condition::established).await);
+    }
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn store_is_valid(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    let name = format!("trinity-{}", cloud.name());
+    let api = Kind::ClusterSecretStore.all(&subject.client);
+    hold(subject.see(api, &name, &format!("ClusterSecretStore {name} is Valid"), condition::ready_because("Valid")).await);
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn external_secret_is_synced(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    let api = Kind::ExternalSecret.within(&subject.client, DEMO);
+    hold(subject.see(api, NAME, &format!("ExternalSecret {NAME} is SecretSynced"), condition::ready_because("SecretSynced")).await);
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn secret_equals_what_the_backend_holds(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    let value = backend(&subject).await;
+    assert!(value.contains(&subject.world.run), "the value in the backend is not unique to this run");
+    let api: Api<Secret> = Api::namespaced(subject.client.clone(), DEMO);
+    hold(subject.see(api.clone(), NAME, "the Secret's message is the backend's", condition::holds(KEY, &value)).await);
+    // The negative twin: the same claim about another value must not hold, or the claim above says nothing.
+    let secret = api.get(NAME).await.expect("the Secret can be read");
+    assert!(matches!(condition::holds(KEY, "another value")(Some(&secret)), Expectation::Pending(_)));
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn backend_change_arrives_after_forced_refresh(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    let before = backend(&subject).await;
+    let after = format!("{before}-changed");
+    let secrets: Api<Secret> = Api::namespaced(subject.client.clone(), DEMO);
+    hold(subject.see(secrets.clone(), NAME, "the Secret is up to date before the change", condition::holds(KEY, &before)).await);
+    let value = json!({KEY: after}).to_string();
+    subject.control.put_secret(NAME, &value).await.expect("the backend takes a new value");
+    let refresh = json!({"metadata": {"annotations": {"force-sync": after.len().to_string()}}});
+    Kind::ExternalSecret
+        .within(&subject.client, DEMO)
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(&refresh))
+        .await
+        .expect("the ExternalSecret takes an annotation");
+    hold(subject.see(secrets, NAME, "the changed value arrives in the Secret", condition::holds(KEY, &after)).await);
+}
+
+#[rstest]
+#[case::aws(Cloud::Aws)]
+#[tokio::test]
+async fn live_objects_match_snapshots(#[case] cloud: Cloud) {
+    let subject = Subject::find(cloud).await;
+    // The objects settle before they are compared.
+    let application = format!("trinity-secrets-demo-{}", cloud.name());
+    let api = Kind::Application.within(&subject.client, ARGOCD);
+    let application = hold(subject.see(api, &application, "the application is Synced", condition::synced_and_healthy).await);
+    let store = format!("trinity-{}", cloud.name());
+    let api = Kind::ClusterSecretStore.all(&subject.client);
+    let store = hold(subject.see(api, &store, "the store is Valid", condition::ready_because("Valid")).await);
+    let api = Kind::ExternalSecret.within(&subject.client, DEMO);
+    let external = hold(subject.see(api, NAME, "the ExternalSecret is SecretSynced", condition::ready_because("SecretSynced")).await);
+    let secrets: Api<Secret> = Api::namespaced(subject.client.clone(), DEMO);
+    let secret = secrets.get(NAME).await.expect("the Secret can be read");
+
+    let operator = &subject.world.operator.version;
+    with_settings!({
+        snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots"),
+        prepend_module_to_snapshot => false,
+        omit_expression => true,
+    }, {
+        for (name, object) in [("application", &application), ("store", &store), ("external-secret", &external)] {
+            let object = object.as_ref().expect("the object was seen");
+            assert_yaml_snapshot!(format!("{}-{operator}-{name}", cloud.name()), snapshot::normal(object));
+        }
+        let shape = snapshot::shape(&secret, &Digester::new(&subject.world.digest_key));
+        assert_yaml_snapshot!(format!("{}-{operator}-secret", cloud.name()), shape);
+    });
+}
