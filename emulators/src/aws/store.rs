@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use super::sts::request_id;
 use crate::{Attempt, Error, Result};
 
 /// Time that LocalStack may take to start.
@@ -88,7 +89,8 @@ impl Store {
     /// # Errors
     /// When LocalStack refuses, for example because the name is reserved by a scheduled deletion.
     pub async fn put(&self, name: &str, value: Option<&str>) -> Result<()> {
-        let mut body = json!({"Name": name});
+        // Only SDKs leave this out of their API; the service itself demands it.
+        let mut body = json!({"Name": name, "ClientRequestToken": request_id()});
         if let Some(value) = value {
             body["SecretString"] = json!(value);
         }
@@ -97,7 +99,7 @@ impl Store {
         match (status.is_success(), answer["__type"].as_str(), value) {
             (true, ..) | (false, Some("ResourceExistsException"), None) => Ok(()),
             (false, Some("ResourceExistsException"), Some(value)) => {
-                self.call("PutSecretValue", json!({"SecretId": name, "SecretString": value})).await.map(|_| ())
+                self.call("PutSecretValue", json!({"SecretId": name, "SecretString": value, "ClientRequestToken": request_id()})).await.map(|_| ())
             }
             (false, code, _) => Err(Error::new(format!("create secret {name} in LocalStack"), format!("HTTP {status}, {}", code.unwrap_or("no error code")))),
         }

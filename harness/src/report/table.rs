@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, core::DynamicObject};
 
@@ -77,7 +77,7 @@ pub fn phases(phases: &[(&'static str, Duration)]) -> String {
 
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(ASCII_MARKDOWN).set_header(header);
     table
 }
 

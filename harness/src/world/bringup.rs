@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use k8s_openapi::api::{
@@ -208,6 +208,23 @@ impl Description {
         Client::try_from(config).attempting(attempted)
     }
 
+    /// Waits until every part of the API server is up; it serves, incompletely, before.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub async fn api_ready(&self, client: &Client) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let request = http::Request::get("/readyz").body(Vec::new()).attempting(|| "ask for /readyz".into())?;
+            match client.request_text(request).await {
+                Ok(_) => return Ok(()),
+                Err(e) if begun.elapsed() > STEP => return Err(Failure::new("see the API server ready", e)),
+                // /readyz can only be asked; its checks take a second or two altogether.
+                Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+            }
+        }
+    }
+
     /// Creates the declared secrets; the platform's test value is unique to the run.
     ///
     /// # Errors
@@ -222,11 +239,12 @@ impl Description {
         control.apply(values).await.attempting(|| format!("set up cloud {}", self.cloud))
     }
 
-    /// Waits for the node and installs Argo CD, both at once.
+    /// Waits for API server and node, and installs Argo CD, both at once.
     ///
     /// # Errors
     /// What did not become ready.
     pub async fn install_argocd(&self, client: &Client, manifests: &Path) -> Result<()> {
+        self.api_ready(client).await?;
         let node = until(Api::<Node>::all(client.clone()), pki::NODE, "the node is Ready", STEP, condition::ready_node);
         let settings = self.platform.join("bootstrap/argocd");
         let install = argocd::install(client, manifests, &settings, &self.run);
