@@ -3,11 +3,28 @@
 
 use std::{fs, path::Path};
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::{
+    Router,
+    http::{HeaderMap, Method, StatusCode},
+    response::IntoResponse,
+};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncSeekExt},
+    net::TcpListener,
+};
 
 use crate::{Answer, Attempt, Request, Result, config::Images, journal::Note};
+
+/// Serves images on `listener` until the future is dropped.
+pub async fn serve(listener: TcpListener, images: Images) {
+    let answer = async move |request: axum::extract::Request| {
+        let request = request.map(|_| bytes::Bytes::new());
+        answer(&images, &request).await.map_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(), |a| a.response)
+    };
+    // axum's own server never ends by itself.
+    let _ = axum::serve(listener, Router::new().fallback(answer)).await;
+}
 
 /// Answers a registry request.
 pub(crate) async fn answer(images: &Images, request: &Request) -> Result<Answer> {

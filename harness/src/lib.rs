@@ -12,4 +12,5 @@ pub mod judge;
 pub mod observe;
 pub mod report;
 pub mod run;
+pub mod suite;
 pub mod world;

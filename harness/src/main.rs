@@ -3,14 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::{EnvFilter, fmt::time::Uptime};
 use trinity_e2e::{
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
     failure::{Attempt, Failure, Result},
-    run::{Job, e2e, workspace},
+    report::progress,
+    run::{Job, e2e, tidy, workspace},
     world::{
-        Description,
+        Description, Parts, Run,
         ownership::{Estate, State},
         sweep::{Which, sweep},
     },
@@ -46,6 +46,9 @@ enum Task {
         /// Leave the world running; `down` ends it.
         #[arg(long)]
         keep: bool,
+        /// Test this release of External Secrets instead of the one that the platform pins.
+        #[arg(long)]
+        operator: Option<String>,
         /// Break a copy of the platform or of its cloud with this fault of the catalogue.
         #[arg(long)]
         fault: Option<String>,
@@ -109,14 +112,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(cli: Cli) -> Result<ExitCode> {
-    let level = if cli.common.verbose { "trinity=debug,info" } else { "info" };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)))
-        .with_timer(Uptime::default())
-        .with_target(false)
-        .with_level(false)
-        .with_writer(std::io::stderr)
-        .init();
+    progress::show(cli.common.verbose);
     let store = || {
         Store::open(Options {
             mirror: cli.common.mirror.clone(),
@@ -125,10 +121,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     };
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { platform, keep, fault, report } => {
+        Task::E2e { platform, operator, keep, fault, report } => {
             let job = Job {
                 cloud: "aws".into(),
                 platform,
+                operator,
                 fault,
                 keep,
                 report,
@@ -138,8 +135,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Task::Test { filter } => test(&store()?, &filter).await,
         Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
-        Task::Down => remove(Which::AbandonedAndKept),
-        Task::Sweep => remove(Which::Abandoned),
+        Task::Down => remove(&store()?, Which::AbandonedAndKept),
+        Task::Sweep => remove(&store()?, Which::Abandoned),
         Task::Gateway { config } => gateway(&config).await,
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
     }
@@ -187,17 +184,23 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
 
 /// Runs nextest over the whole workspace, after getting what its tests need.
 async fn test(store: &Store, filter: &[String]) -> Result<ExitCode> {
-    for name in sweep(&Estate::open()?, Which::Abandoned)? {
-        println!("removed what was left of world {name}");
+    let estate = Estate::open()?;
+    tidy(&estate, store)?;
+    let run = Run::begin(&estate)?;
+    // Both releases: the tests run the platform's cell for machines without the pinned one, too.
+    for operator in [None, Some(store.lock.operator.buildable.as_str())] {
+        Parts::find(store, operator).await?;
     }
-    trinity_e2e::world::Parts::find(store).await?;
     let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
-    let status = std::process::Command::new(nextest)
+    let status = tokio::process::Command::new(nextest)
         .args(["nextest", "run", "--workspace", "--exclude", "suites", "--release", "--manifest-path"])
         .arg(workspace().join("Cargo.toml"))
         .args(filter)
+        .kill_on_drop(true)
         .status()
+        .await
         .attempting(|| "run the tests".into())?;
+    run.end()?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -225,13 +228,14 @@ fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
     }
 }
 
-fn remove(which: Which) -> Result<ExitCode> {
-    let removed = sweep(&Estate::open()?, which)?;
+fn remove(store: &Store, which: Which) -> Result<ExitCode> {
+    let mut removed = sweep(&Estate::open()?, which)?;
+    removed.extend(store.cache().sweep()?);
     if removed.is_empty() {
         println!("there was nothing to remove");
     }
     for name in removed {
-        println!("removed world {name}");
+        println!("removed {name}");
     }
     Ok(ExitCode::SUCCESS)
 }

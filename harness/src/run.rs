@@ -1,31 +1,36 @@
-//! The main job: bring a world up, judge it, report, and clean up.
+//! The main job: bring a world up, judge the platform in it, report, and clean up.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use kube::Client;
-use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
-use trinity_emulators::{aws::canaries::Outcome as Canary, control};
+use trinity_emulators::aws::canaries::Outcome as Canary;
 
 use crate::{
-    components::{Store, store::PINNED_OPERATOR},
+    components::Store,
     failure::{Attempt, Failure, Result},
+    gitops::argocd,
     judge::{
-        cause, fault::{Fault, Tree},
+        cause,
+        fault::{Fault, Tree},
         verdict::{Outcome, Verdict},
     },
     observe::{condition, kinds::Kind, until},
-    report::{Phases, bundle, junit, redact::Redactor, table},
-    world::{Description, Parts, World, bringup::Wish, ownership::Estate, run_id, sweep},
+    report::{Phases, bundle, conclusion, junit, redact::Redactor, table},
+    suite::Suites,
+    world::{
+        Description, Parts, Run, World,
+        bringup::{PLATFORM, Wish},
+        ownership::Estate,
+        sweep,
+    },
 };
-
-/// Time for a platform to come up, from its root application to all Synced and Healthy.
-const PLATFORM: Duration = Duration::from_secs(300);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -34,11 +39,13 @@ pub struct Job {
     pub cloud: String,
     /// Working tree of the platform.
     pub platform: PathBuf,
+    /// Release of External Secrets to test; without one, the pinned release where a source has it.
+    pub operator: Option<String>,
     /// A fault of the catalogue to break a copy with.
     pub fault: Option<String>,
     /// Leave the world running.
     pub keep: bool,
-    /// Folder for the report.
+    /// Folder for reports; the run makes one of its own in it.
     pub report: PathBuf,
 }
 
@@ -47,70 +54,122 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Runs the main job; true when everything passed.
+/// Removes what killed runs have left, and says so.
 ///
 /// # Errors
-/// When the run could not be completed. What it had made is removed.
+/// What could not be removed.
+pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
+    for name in sweep::sweep(estate, sweep::Which::Abandoned)? {
+        info!("removed what was left of {name}");
+    }
+    for name in store.cache().sweep()? {
+        info!("removed the half-made artifact {name}");
+    }
+    Ok(())
+}
+
+/// Runs the main job; true when nothing failed.
+///
+/// # Errors
+/// When the run could not even begin, or something of it could not be removed.
 pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
-    let run = run_id();
     let mut phases = Phases::begin("sweep");
     let estate = Estate::open()?;
-    for name in sweep::sweep(&estate, sweep::Which::Abandoned)? {
-        info!("removed what was left of world {name}");
-    }
-    let report = job.report.join(&run);
-    fs::create_dir_all(&report).attempting(|| format!("make {}", report.display()))?;
+    tidy(&estate, store)?;
+    let run = Run::begin(&estate)?;
+    let passed = conduct(store, job, &estate, &run.id, &mut phases).await;
+    run.end()?;
+    // A world whose making was interrupted has no owner any more.
+    tidy(&estate, store)?;
+    passed
+}
 
+async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &mut Phases) -> Result<bool> {
+    let report = job.report.join(run);
+    fs::create_dir_all(&report).attempting(|| format!("make {}", report.display()))?;
     phases.next("components");
-    let parts = Parts::find(store).await?;
-    let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
+    let (parts, nextest) = uninterrupted(async {
+        let parts = Parts::find(store, job.operator.as_deref()).await?;
+        Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
+    })
+    .await?;
     let headline = headline(job, &parts);
     println!("{headline}");
+    let suites = Suites::new(nextest, &report)?;
     // Compiling the suites overlaps with the bring-up, which mostly waits for others.
-    let compiled = tokio::spawn(compile(nextest.clone()));
+    let compiling = suites.clone();
+    let compiled = tokio::spawn(async move { compiling.compile().await });
 
     phases.next("cluster");
+    let mut verdicts = parts.operator.not_run();
+    let values = values(&job.cloud);
     let wish = wish(job, &report).await?;
-    let world = World::start(&estate, &parts, &wish, &run).await?;
-    info!("world {} is up, its folder is {}", world.description.name, world.description.folder.display());
-    let outcome = tokio::select! {
-        outcome = judge(&world.description, &parts, &nextest, compiled, &mut phases) => outcome,
-        failure = world.broken() => Err(failure),
-        _ = tokio::signal::ctrl_c() => Err(Failure::new("finish the run", "it was interrupted")),
-    };
-
-    let passed = matches!(&outcome, Ok(verdicts) if verdicts.iter().all(Verdict::passed));
-    let current = phases.current();
-    phases.next("report");
-    let described = describe(&world.description, &report, passed).await;
-    phases.next("teardown");
-    if job.keep {
-        let name = world.description.name.clone();
-        world.keep().await?;
-        info!("world {name} goes on: `trinity-e2e kubeconfig` shows how to reach it, `trinity-e2e down` ends it");
-    } else {
-        world.stop().await?;
+    match uninterrupted(World::start(estate, &parts, &wish, run, &report)).await {
+        Ok(world) => {
+            info!("world {} is up, its folder is {}", world.description.name, world.description.folder.display());
+            let outcome = tokio::select! {
+                outcome = uninterrupted(judge(&world.description, &parts, &values, &suites, compiled, phases, &mut verdicts)) => outcome,
+                failure = world.broken() => Err(failure),
+            };
+            if let Err(failure) = outcome {
+                verdicts.push(unfinished(phases, &failure));
+            }
+            phases.next("report");
+            let described = describe(&world.description, &values, &report, verdicts.iter().any(Verdict::failed)).await;
+            phases.next("teardown");
+            if job.keep {
+                let name = world.description.name.clone();
+                world.keep().await?;
+                info!("world {name} goes on: `trinity-e2e kubeconfig` shows how to reach it, `trinity-e2e down` ends it");
+            } else {
+                world.stop().await?;
+            }
+            described?;
+        }
+        Err(failure) => verdicts.push(unfinished(phases, &failure)),
     }
-    let verdicts = outcome.map_err(|failure| Failure::new(format!("finish phase {current:?}"), failure))?;
-    described?;
-    let suites = workspace().join("target/nextest/e2e/junit.xml");
-    let ran = verdicts.iter().any(|v| v.group == "secret_path" && !matches!(v.outcome, Outcome::NotRun(_)));
-    junit::write(&report.join("junit.xml"), ran.then_some(suites.as_path()), &verdicts)?;
-    conclude(&headline, &report, &verdicts, phases.end());
-    Ok(passed)
+    for group in ["canaries", "platform", "secret_path"] {
+        if !verdicts.iter().any(|v| v.group == group) {
+            verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
+        }
+    }
+    junit::write(&report.join("junit.xml"), suites.junit(), &verdicts, &parts.provenance)?;
+    conclusion::print(&headline, &report, &verdicts, phases.end());
+    Ok(!verdicts.iter().any(Verdict::failed))
 }
 
 /// First and last line of a run: what is tested, and what stands in.
 fn headline(job: &Job, parts: &Parts) -> String {
-    let operator = &parts.operator;
-    let mut line = format!("platform {}, cloud {}, external-secrets {}", job.platform.display(), job.cloud, operator.version);
-    if operator.substituted {
-        line += &format!(" in the place of {PINNED_OPERATOR}, which no source has: this run says nothing about {PINNED_OPERATOR}");
-    }
+    let mut line = format!("platform {}, cloud {}, {}", job.platform.display(), job.cloud, parts.operator);
     if let Some(fault) = &job.fault {
         line += &format!(", broken on purpose: {fault}");
     }
     line
+}
+
+/// Does `work`, unless somebody ends the run by SIGINT or SIGTERM.
+async fn uninterrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let attempted = || "listen for signals".to_owned();
+    let mut interrupt = signal(SignalKind::interrupt()).attempting(attempted)?;
+    let mut terminate = signal(SignalKind::terminate()).attempting(attempted)?;
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupt.recv() => Err(Failure::new("finish the run", "it was interrupted (SIGINT)")),
+        _ = terminate.recv() => Err(Failure::new("finish the run", "it was ended (SIGTERM)")),
+    }
+}
+
+fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
+    Verdict::new("run", format!("phase {:?} completes", phases.current()), Outcome::Failed(failure.to_string()))
+}
+
+/// Secret values of one run, by the names that declared clouds use. They are made anew for every run and are in the
+/// cloud's backend and this process only.
+fn values(cloud: &str) -> BTreeMap<String, String> {
+    use rsa::rand_core::{OsRng, RngCore};
+    let unique = || format!("{:016x}", OsRng.next_u64());
+    let message = serde_json::json!({"message": format!("hello-from-{cloud}-{}", unique())});
+    BTreeMap::from([("provider_test".to_owned(), message.to_string()), ("canary".to_owned(), unique())])
 }
 
 /// The platform and the declared cloud, or broken copies of them.
@@ -137,60 +196,57 @@ async fn wish(job: &Job, report: &Path) -> Result<Wish> {
 async fn judge(
     world: &Description,
     parts: &Parts,
-    nextest: &Path,
+    values: &BTreeMap<String, String>,
+    suites: &Suites,
     compiled: tokio::task::JoinHandle<Result<()>>,
     phases: &mut Phases,
-) -> Result<Vec<Verdict>> {
+    verdicts: &mut Vec<Verdict>,
+) -> Result<()> {
     let client = world.client().await?;
     phases.next("argo cd");
-    let (cloud, argocd) = tokio::join!(world.fill_cloud(), world.install_argocd(&client, &parts.argocd));
-    argocd?;
-    cloud?;
+    let cloud = async {
+        world.fill_cloud(values).await?;
+        world.canaries(&client).await
+    };
+    let (canaries, ()) = tokio::try_join!(cloud, world.install_argocd(&client, &parts.argocd))?;
+    verdicts.extend(canaries.iter().map(canary));
     phases.next("platform");
-    let root = world.plant_root(&client).await?;
-    let (mut verdicts, up) = platform(world, &client, &root).await?;
-    let suite = "secret_path";
+    let verdict = platform(world, &client).await?;
+    let up = !verdict.failed();
+    verdicts.push(verdict);
+    let (group, claim) = ("secret_path", "all claims");
     if !up {
-        verdicts.push(Verdict::new(suite, "all claims", Outcome::NotRun("the platform did not come up".into())));
-        return Ok(verdicts);
+        verdicts.push(Verdict::new(group, claim, Outcome::NotRun("the platform did not come up".into())));
+        return Ok(());
     }
     phases.next("suites");
     compiled.await.attempting(|| "compile the suites".into())??;
     let begun = Instant::now();
-    let outcome = match suites(nextest, world).await? {
+    let outcome = match suites.run(world).await? {
         true => Outcome::Passed,
         false => Outcome::Failed("see the claims above and in the JUnit file".into()),
     };
-    verdicts.push(Verdict {
-        took: begun.elapsed(),
-        ..Verdict::new(suite, "all claims", outcome)
-    });
-    Ok(verdicts)
+    verdicts.push(Verdict::new(group, claim, outcome).took(begun.elapsed()));
+    Ok(())
 }
 
-/// Waits for the platform, or for the first certain cause why it cannot come up; the canaries fly meanwhile.
-async fn platform(world: &Description, client: &Client, root: &str) -> Result<(Vec<Verdict>, bool)> {
+/// Waits for the platform, or for the first certain cause why it cannot come up.
+async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
-    let applications = Kind::Application.within(client, crate::gitops::argocd::NAMESPACE);
+    let root = argocd::plant(client, &world.root).await?;
     let what = format!("application {root} is Synced and Healthy");
-    let up = async {
-        tokio::select! {
-            up = until(applications, root, &what, PLATFORM, condition::synced_and_healthy) => match up {
-                Ok(_) => Ok(Outcome::Passed),
-                Err(failure) => Ok(Outcome::Failed(failure.to_string())),
-            },
-            found = cause::first(client, world) => found.map(|cause| Outcome::Failed(format!("{}: {cause}", cause.name()))),
+    let applications = Kind::Application.within(client, argocd::NAMESPACE);
+    let outcome = tokio::select! {
+        up = until(applications, &root, &what, PLATFORM, condition::synced_and_healthy) => match up {
+            Ok(_) => Outcome::Passed,
+            Err(failure) => Outcome::Failed(failure.to_string()),
+        },
+        found = cause::first(client, world) => {
+            let cause = found?;
+            Outcome::Failed(format!("{}: {cause}", cause.name()))
         }
     };
-    let (up, canaries) = tokio::join!(up, world.canaries(client));
-    let up = Verdict {
-        took: begun.elapsed(),
-        ..Verdict::new("platform", format!("{root} comes up, Synced and Healthy"), up?)
-    };
-    let passed = up.passed();
-    let mut verdicts: Vec<Verdict> = canaries?.iter().map(canary).collect();
-    verdicts.push(up);
-    Ok((verdicts, passed))
+    Ok(Verdict::new("platform", format!("{root} comes up, Synced and Healthy"), outcome).took(begun.elapsed()))
 }
 
 fn canary(canary: &Canary) -> Verdict {
@@ -202,74 +258,17 @@ fn canary(canary: &Canary) -> Verdict {
     Verdict::new("canaries", format!("{} → {}", canary.name, canary.expected), outcome)
 }
 
-fn cargo(nextest: &Path) -> Command {
-    let mut command = Command::new(nextest);
-    command
-        .args(["nextest", "run", "--package", "suites", "--release", "--profile", "e2e", "--manifest-path"])
-        .arg(workspace().join("Cargo.toml"))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    // Set when the harness itself was started by cargo; the inner cargo must choose for itself.
-    for name in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-async fn compile(nextest: PathBuf) -> Result<()> {
-    let output = cargo(&nextest).args(["--no-run", "--cargo-quiet"]).output().await.attempting(|| "compile the suites".into())?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Failure::new("compile the suites", String::from_utf8_lossy(&output.stderr)))
-}
-
-/// Runs the suites against the world; true when all passed.
-async fn suites(nextest: &Path, world: &Description) -> Result<bool> {
-    let status = cargo(nextest)
-        .arg("--cargo-quiet")
-        .env("TRINITY_WORLD", world.folder.join("world.json"))
-        .status()
-        .await
-        .attempting(|| "run the suites".into())?;
-    Ok(status.success())
-}
-
 /// Prints the state of the world, and keeps the evidence when something failed.
-async fn describe(world: &Description, report: &Path, passed: bool) -> Result<()> {
+async fn describe(world: &Description, values: &BTreeMap<String, String>, report: &Path, failed: bool) -> Result<()> {
     let client = world.client().await?;
-    println!("{}", table::components(world));
+    println!("{}", table::components(&world.components));
     println!("{}", table::secrets(&client, world).await);
-    let copy = report.join("gateway.jsonl");
-    fs::copy(&world.journal, &copy).attempting(|| format!("write {}", copy.display()))?;
-    if !passed {
-        let control = control::Client::connect(&world.control).attempting(|| "reach the gateway".into())?;
-        let mut values = Vec::new();
-        for name in ["provider-test-secret", "trinity-canary"] {
-            // A secret that is missing is often the very failure; then there is no value to hide.
-            values.extend(control.secret(name).await.ok());
-        }
-        values.push(format!("hello-from-{}-{}", world.cloud, world.run));
-        bundle::write(&report.join("bundle"), &client, world, &Redactor::new(values)).await?;
-        info!("evidence is in {}", report.join("bundle").display());
+    let redactor = Redactor::new(values.values().cloned());
+    bundle::journal(report, world, &redactor)?;
+    if failed {
+        let folder = report.join("bundle");
+        bundle::write(&folder, &client, world, &redactor).await?;
+        info!("evidence is in {}", folder.display());
     }
     Ok(())
-}
-
-/// Prints verdicts and times; the last line is the conclusion.
-fn conclude(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'static str, Duration)]) {
-    println!("{}", table::phases(times));
-    let mut counts = [0; 3];
-    for verdict in verdicts {
-        let (place, word, why) = match &verdict.outcome {
-            Outcome::Passed => (0, "passed", String::new()),
-            Outcome::Failed(why) => (1, "FAILED", format!("\n        {why}")),
-            Outcome::NotRun(why) => (2, "not run", format!(": {why}")),
-        };
-        counts[place] += 1;
-        println!("{word:>8}  {} {}{why}", verdict.group, verdict.claim);
-    }
-    println!("report: {}", report.join("junit.xml").display());
-    println!("{headline}");
-    println!("{} passed, {} failed, {} not run", counts[0], counts[1], counts[2]);
 }

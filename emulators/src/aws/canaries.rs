@@ -24,7 +24,7 @@ pub struct Canaries {
     pub region: String,
     /// Account id.
     pub account: String,
-    /// A token of the platform's service account, as the cluster issues it.
+    /// A token of the service account `default/default`, as the cluster issues it.
     pub token: String,
     /// The cluster's token key (PEM file), to sign tokens that are wrong in one point.
     pub token_key: PathBuf,
@@ -78,7 +78,7 @@ impl Canaries {
         let tokens = [
             ("forged signature", "InvalidIdentityToken", self.altered(&stranger, |_| {})?),
             ("wrong audience", "InvalidIdentityToken", self.altered(&key, |c| c["aud"] = json!(["https://kubernetes.default.svc"]))?),
-            ("wrong subject", "AccessDenied", self.altered(&key, |c| c["sub"] = json!("system:serviceaccount:default:default"))?),
+            ("wrong subject", "AccessDenied", self.altered(&key, |c| c["sub"] = json!("system:serviceaccount:kube-system:default"))?),
             ("expired token", "ExpiredTokenException", self.altered(&key, |c| c["exp"] = json!(past.as_second()))?),
             ("other issuer", "InvalidIdentityToken", self.altered(&stranger, |c| c["iss"] = json!(other_issuer))?),
         ];

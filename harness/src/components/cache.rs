@@ -206,6 +206,25 @@ impl Cache {
         fs::rename(folder, &place).attempting(attempted)
     }
 
+    /// Removes what killed producers have left half made; returns the keys.
+    ///
+    /// # Errors
+    /// When a folder cannot be removed.
+    pub fn sweep(&self) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for entry in fs::read_dir(self.root.join("making")).into_iter().flatten().flatten() {
+            let key = entry.file_name().to_string_lossy().into_owned();
+            let attempted = || format!("remove the half-made {key}");
+            let lock = File::open(self.root.join("locks").join(&key)).attempting(attempted)?;
+            // A living producer holds the lock.
+            if Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_ok() {
+                fs::remove_dir_all(entry.path()).attempting(attempted)?;
+                removed.push(key);
+            }
+        }
+        Ok(removed)
+    }
+
     /// Forgets an artifact, so that it is made again.
     ///
     /// # Errors
@@ -264,7 +283,10 @@ mod tests {
         let Making { _lock, .. } = &making;
         fs::create_dir_all(&left).unwrap();
         assert!(cache.entry("thing-1").is_none());
+        assert!(cache.sweep().unwrap().is_empty(), "a living producer is left alone");
         drop(making);
+        fs::create_dir_all(&left).unwrap();
+        assert_eq!(cache.sweep().unwrap(), ["thing-1"]);
         let again = cache.make("thing-1").await.unwrap();
         assert_eq!(fs::read_dir(&again.folder).unwrap().count(), 0);
     }

@@ -1,7 +1,7 @@
 //! Published files over HTTPS, with the checksum that the lock or the project states.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::Mutex,
     time::Duration,
@@ -9,6 +9,7 @@ use std::{
 
 use futures::StreamExt;
 use reqwest::{Client, Response, Url};
+use serde::Deserialize;
 use tokio::{fs::File, io::AsyncWriteExt};
 
 use super::{
@@ -136,9 +137,13 @@ pub async fn save(response: Response, target: &Path) -> std::io::Result<()> {
     file.flush().await
 }
 
-/// The digest of `file` in a checksum file.
+/// The digest of `file` in a checksum file, or in the index of a Helm repository.
 fn checksum(text: &str, file: &str) -> Option<String> {
     let digest = |word: &str| (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then(|| word.to_lowercase());
+    if let Ok(index) = serde_yaml::from_str::<Index>(text) {
+        let releases = index.entries.into_values().flatten();
+        return releases.into_iter().find(|r| r.urls.iter().any(|url| url.rsplit('/').next() == Some(file))).and_then(|r| digest(&r.digest));
+    }
     text.lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
         .find_map(|words| match words.as_slice() {
@@ -146,6 +151,19 @@ fn checksum(text: &str, file: &str) -> Option<String> {
             [one, name, ..] if name.trim_start_matches('*') == file => digest(one),
             _ => None,
         })
+}
+
+/// `index.yaml` of a Helm repository, as far as it matters here.
+#[derive(Deserialize)]
+struct Index {
+    entries: BTreeMap<String, Vec<Packaged>>,
+}
+
+/// One packaged chart.
+#[derive(Deserialize)]
+struct Packaged {
+    urls: Vec<String>,
+    digest: String,
 }
 
 /// An error with its causes, because reqwest's own text stops at "error sending request".
@@ -166,5 +184,8 @@ mod tests {
         assert_eq!(checksum(&list, "mine.tar.gz"), Some(digest));
         assert_eq!(checksum(&list, "absent"), None);
         assert_eq!(checksum("<html>not found</html>", "any"), None);
+        let index = format!("apiVersion: v1\nentries:\n  app:\n  - urls: [https://x/app-1.tgz]\n    digest: {}\n", "c".repeat(64));
+        assert_eq!(checksum(&index, "app-1.tgz"), Some("c".repeat(64)));
+        assert_eq!(checksum(&index, "app-2.tgz"), None);
     }
 }

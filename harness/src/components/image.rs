@@ -214,6 +214,25 @@ pub fn import(cache: &Cache, making: &Making, archive: &Path) -> Result<(BTreeMa
     write(cache, making, &layers, &config)
 }
 
+/// Containerd's `hosts.toml` that sends every pull to the plain-HTTP registry at `address`.
+pub fn mirror(address: &str) -> String {
+    format!("[host.\"http://{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\n")
+}
+
+/// Digests (hexadecimal) of every blob of the image with the manifest `digest`: manifest, configuration and layers.
+///
+/// # Errors
+/// When the manifest cannot be read.
+pub fn blobs(folder: &Path, digest: &str) -> Result<Vec<String>> {
+    let plain = |digest: &Value| digest.as_str().unwrap_or_default().trim_start_matches("sha256:").to_owned();
+    let path = folder.join(digest.trim_start_matches("sha256:"));
+    let attempted = || format!("read the image manifest {}", path.display());
+    let manifest: Value = serde_json::from_slice(&fs::read(&path).attempting(attempted)?).attempting(attempted)?;
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    let parts = std::iter::once(&manifest["config"]).chain(layers).map(|part| plain(&part["digest"]));
+    Ok(std::iter::once(plain(&json!(digest))).chain(parts).collect())
+}
+
 /// Copies a layer, removing gzip compression when it has it.
 fn decompress(source: &Path, target: &Path) -> io::Result<()> {
     let mut magic = [0; 2];
@@ -243,7 +262,12 @@ mod tests {
             fs::write(root.join("bin/a"), "one").unwrap();
             let one = layer(&cache, &making, &scan(&root, |_| true).unwrap()).unwrap();
             let (files, digest) = write(&cache, &making, &[one], &json!({"User": "999"})).unwrap();
-            assert!(files.values().all(|sha256| cache.blob(sha256).exists()));
+            let mut named: Vec<String> = files.into_values().collect();
+            named.sort();
+            let mut listed = blobs(&cache.blobs(), &digest).unwrap();
+            listed.sort();
+            assert_eq!(named, listed);
+            assert!(named.iter().all(|sha256| cache.blob(sha256).exists()));
             digests.push(digest);
         }
         assert_eq!(digests[0], digests[1]);

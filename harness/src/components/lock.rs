@@ -19,6 +19,8 @@ pub struct Lock {
     pub image: Vec<Image>,
     /// Packages of the machine's own distribution.
     pub debian: Debian,
+    /// Releases of the operator.
+    pub operator: Releases,
 }
 
 /// One pinned third-party artifact. `{version}` in its texts stands for the version.
@@ -68,7 +70,8 @@ pub struct Release {
     pub member: Option<String>,
     /// SHA-256 of what is downloaded, hexadecimal.
     pub sha256: Option<String>,
-    /// Address of the project's checksum file: either one digest, or lines of `<digest>  <file name>`.
+    /// Address of what the project states about it: one digest, lines of `<digest>  <file name>`, or the index of a Helm
+    /// repository.
     pub checksums: Option<String>,
 }
 
@@ -92,10 +95,23 @@ pub struct Module {
     /// Module path.
     pub path: String,
     /// File name in the artifact → path inside the module.
+    #[serde(default)]
     pub files: BTreeMap<String, String>,
     /// Compile this C file to a static program of the component's name instead of copying it.
     #[serde(default)]
     pub compile: bool,
+    /// Package this Helm chart as `external-secrets-<version>.tgz`.
+    pub chart: Option<Chart>,
+}
+
+/// Sources of a Helm chart inside a Go module.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chart {
+    /// Folder of the chart.
+    pub folder: String,
+    /// The bundle of CRDs that its templates are made from.
+    pub crds: String,
 }
 
 /// How to install from PyPI.
@@ -168,6 +184,16 @@ pub struct Debian {
     pub suite: String,
     /// Package → version seen working.
     pub packages: BTreeMap<String, String>,
+}
+
+/// Releases of External Secrets. For each there is a component `external-secrets-chart-<release>` and an image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Releases {
+    /// The release that the platform pins.
+    pub pinned: String,
+    /// The newest release that can be built from published modules alone.
+    pub buildable: String,
 }
 
 impl Lock {

@@ -2,6 +2,7 @@
 //! published sources; see `harness/components/lock.toml`.
 
 pub mod cache;
+pub mod chart;
 pub mod compose;
 pub mod debian;
 pub mod download;
@@ -9,6 +10,7 @@ pub mod image;
 pub mod lock;
 pub mod registry;
 pub mod store;
+pub mod unpacked;
 
 pub use cache::Origin;
 pub use lock::Lock;

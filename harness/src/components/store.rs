@@ -14,11 +14,11 @@ use tracing::info;
 
 use super::{
     cache::{Cache, Entry, Making, Origin, hash, hash_bytes},
-    compose, debian,
+    chart, compose, debian,
     download::Web,
     image,
     lock::{Cargo, Component, Go, Image, Lock, Module, Pinned, Python},
-    registry,
+    registry, unpacked,
 };
 use crate::{
     command::Run,
@@ -58,23 +58,18 @@ pub struct ImageSet {
     pub artifacts: Vec<Artifact>,
 }
 
-/// The External Secrets Operator that this machine can get.
+/// A release of External Secrets.
 #[derive(Clone, Debug)]
 pub struct Operator {
-    /// Release.
+    /// Its version.
     pub version: String,
-    /// The Helm chart's archive.
-    pub chart: PathBuf,
+    /// Its Helm chart.
+    pub chart: Artifact,
     /// Its image.
-    pub image: String,
-    /// True when it stands in for the pinned release.
-    pub substituted: bool,
+    pub image: ImageSet,
+    /// Why it stands in for the pinned release; nothing when it is that, or was asked for.
+    pub stands_in: Option<String>,
 }
-
-/// The release of the operator that the platform pins.
-pub const PINNED_OPERATOR: &str = "2.4.1";
-/// The newest release that can be built from published modules alone.
-pub const BUILDABLE_OPERATOR: &str = "0.20.4";
 
 /// Finds artifacts and keeps them.
 #[derive(Debug)]
@@ -124,16 +119,7 @@ impl Store {
     pub async fn obtain(&self, name: &str) -> Result<Artifact> {
         let component = self.lock.component(name)?;
         let key = self.key(component)?;
-        let entry = match self.cache.entry(&key) {
-            Some(entry) => entry,
-            None => {
-                let making = self.cache.make(&key).await?;
-                match self.cache.entry(&key) {
-                    Some(entry) => entry,
-                    None => self.find(component, &key, &making).await?,
-                }
-            }
-        };
+        let entry = self.entry(&key, async |making| self.find(component, &key, making).await).await?;
         Ok(Artifact {
             name: entry.name,
             version: entry.version,
@@ -159,31 +145,26 @@ impl Store {
         Ok(set)
     }
 
-    /// The operator: the pinned release when a source has its chart and image, else the buildable one.
+    /// The operator: the `wanted` release, or the pinned one when a source has its chart and image, else the buildable one.
     ///
     /// # Errors
-    /// When neither can be had.
-    pub async fn operator(&self) -> Result<(Operator, ImageSet, Artifact)> {
-        match self.operator_release(PINNED_OPERATOR).await {
-            Ok(found) => Ok(found),
-            Err(failure) => {
-                info!("external-secrets {PINNED_OPERATOR} cannot be had, {BUILDABLE_OPERATOR} stands in: {failure}");
-                self.operator_release(BUILDABLE_OPERATOR).await
+    /// When none can be had.
+    pub async fn operator(&self, wanted: Option<&str>) -> Result<Operator> {
+        let releases = &self.lock.operator;
+        match self.operator_release(wanted.unwrap_or(&releases.pinned)).await {
+            Err(failure) if wanted.is_none() => {
+                info!("external-secrets {} cannot be had, {} stands in", releases.pinned, releases.buildable);
+                let operator = self.operator_release(&releases.buildable).await?;
+                Ok(Operator { stands_in: Some(failure.to_string()), ..operator })
             }
+            outcome => outcome,
         }
     }
 
-    async fn operator_release(&self, version: &str) -> Result<(Operator, ImageSet, Artifact)> {
-        let image = format!("ghcr.io/external-secrets/external-secrets:v{version}");
+    async fn operator_release(&self, version: &str) -> Result<Operator> {
         let chart = self.obtain(&format!("external-secrets-chart-{version}")).await?;
-        let images = self.images(&[&image]).await?;
-        let operator = Operator {
-            version: version.into(),
-            chart: chart.path.join(format!("external-secrets-{version}.tgz")),
-            image,
-            substituted: version != PINNED_OPERATOR,
-        };
-        Ok((operator, images, chart))
+        let image = self.images(&[&format!("ghcr.io/external-secrets/external-secrets:v{version}")]).await?;
+        Ok(Operator { version: version.into(), chart, image, stands_in: None })
     }
 
     /// Hashes every cached file again; returns the names of those that changed, after forgetting them.
@@ -248,7 +229,6 @@ impl Store {
             files,
             manifest: None,
         };
-        self.cache.publish(key, making, &entry)?;
         info!("{label}: from {origin}");
         Ok(entry)
     }
@@ -307,6 +287,7 @@ impl Store {
             info!("component {} {}: building {program}", component.name, component.version);
             let path = making.folder.join(program);
             Run::new("go")
+                .env("TMPDIR", &making.folder)
                 .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", &format!("-s -w{stamps}"), "-o"])
                 .arg(&path)
                 .arg(package)
@@ -332,6 +313,12 @@ impl Store {
         let listing: Value = serde_json::from_slice(&json).attempting(attempted)?;
         let folder = PathBuf::from(listing["Dir"].as_str().ok_or_else(|| Failure::new(attempted(), "it has no folder"))?);
         let mut files = BTreeMap::new();
+        if let Some(sources) = &module.chart {
+            let name = format!("external-secrets-{}.tgz", component.version);
+            let target = making.folder.join(&name);
+            chart::package(&folder, sources, &component.version, &target)?;
+            files.insert(name, self.cache.add(&target)?);
+        }
         for (name, inside) in &module.files {
             let (source, target) = (folder.join(inside), making.folder.join(name));
             if module.compile {
@@ -373,6 +360,7 @@ impl Store {
         let folder = making.folder.join("environment");
         Run::new("python3").args(["-m", "venv"]).arg(&folder).output().await?;
         Run::new(folder.join("bin/python"))
+            .env("TMPDIR", &making.folder)
             .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"])
             .arg(Lock::folder().join(&python.requirements))
             .output()
@@ -393,16 +381,7 @@ impl Store {
         let recipe = format!("{wanted:?} {parts} {:?}", self.lock.debian);
         let plain: String = wanted.reference.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
         let key = format!("image-{plain}-{}", &hash_bytes(recipe.as_bytes())[..12]);
-        let entry = match self.cache.entry(&key) {
-            Some(entry) => entry,
-            None => {
-                let making = self.cache.make(&key).await?;
-                match self.cache.entry(&key) {
-                    Some(entry) => entry,
-                    None => self.find_image(wanted, &key, &making).await?,
-                }
-            }
-        };
+        let entry = self.entry(&key, async |making| self.find_image(wanted, making).await).await?;
         let manifest = entry.manifest.clone().ok_or_else(|| Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest"))?;
         let artifact = Artifact {
             name: entry.name,
@@ -413,7 +392,7 @@ impl Store {
         Ok((artifact, manifest))
     }
 
-    async fn find_image(&self, wanted: &Image, key: &str, making: &Making) -> Result<Entry> {
+    async fn find_image(&self, wanted: &Image, making: &Making) -> Result<Entry> {
         let label = format!("image {}", wanted.reference);
         let mut refusals = Vec::new();
         let mut found = None;
@@ -452,7 +431,6 @@ impl Store {
             files,
             manifest: Some(manifest),
         };
-        self.cache.publish(key, making, &entry)?;
         info!("{label}: from {origin}");
         Ok(entry)
     }
@@ -464,31 +442,58 @@ impl Store {
     pub(super) async fn base(&self) -> Result<image::Layer> {
         let suite = &self.lock.debian.suite;
         let key = format!("debian-{suite}-base");
-        let entry = match self.cache.entry(&key) {
-            Some(entry) => entry,
-            None => {
-                let making = self.cache.make(&key).await?;
-                match self.cache.entry(&key) {
-                    Some(entry) => entry,
-                    None => {
-                        info!("Debian {suite}: making the base layer of composed images");
-                        let layer = debian::base(&self.cache, &making, suite).await?;
-                        let entry = Entry {
-                            name: "debian-base".into(),
-                            version: suite.clone(),
-                            origin: Origin::Debian,
-                            files: BTreeMap::from([("layer".to_owned(), layer.sha256)]),
-                            manifest: Some(String::new()),
-                        };
-                        self.cache.publish(&key, &making, &entry)?;
-                        entry
-                    }
-                }
-            }
-        };
+        let entry = self
+            .entry(&key, async |making| {
+                info!("Debian {suite}: making the base layer of composed images");
+                let layer = debian::base(&self.cache, making, suite).await?;
+                Ok(Entry {
+                    name: "debian-base".into(),
+                    version: suite.clone(),
+                    origin: Origin::Debian,
+                    files: BTreeMap::from([("layer".to_owned(), layer.sha256)]),
+                    manifest: Some(String::new()),
+                })
+            })
+            .await?;
         let sha256 = entry.files.get("layer").cloned().unwrap_or_default();
         let size = fs::metadata(self.cache.blob(&sha256)).attempting(|| format!("read {sha256}"))?.len();
         Ok(image::Layer { sha256, size })
+    }
+
+    /// Folder of these images as containerd unpacks them.
+    ///
+    /// # Errors
+    /// When containerd fails.
+    pub async fn unpacked(&self, images: &ImageSet) -> Result<PathBuf> {
+        let key = format!("unpacked-{}", &hash_bytes(format!("{:?}", images.refs).as_bytes())[..12]);
+        self.entry(&key, async |making| {
+            info!("images: unpacking {} once for all worlds", images.refs.len());
+            unpacked::unpack(making, images).await?;
+            self.cache.place(&making.folder.join("root"), &key)?;
+            Ok(Entry {
+                name: "unpacked images".into(),
+                version: images.refs.len().to_string(),
+                origin: Origin::Build,
+                files: BTreeMap::new(),
+                manifest: None,
+            })
+        })
+        .await?;
+        Ok(self.cache.tree(&key))
+    }
+
+    /// The entry of an artifact; `produce` makes it when the cache does not have it, once, whoever else wants it too.
+    async fn entry(&self, key: &str, produce: impl AsyncFnOnce(&Making) -> Result<Entry>) -> Result<Entry> {
+        if let Some(entry) = self.cache.entry(key) {
+            return Ok(entry);
+        }
+        let making = self.cache.make(key).await?;
+        if let Some(entry) = self.cache.entry(key) {
+            return Ok(entry);
+        }
+        let entry = produce(&making).await?;
+        self.cache.publish(key, &making, &entry)?;
+        Ok(entry)
     }
 
     /// Gets everything in the lock, as `components fetch` does; a failure does not stop the others.

@@ -13,15 +13,18 @@ use crate::{
     world::Description,
 };
 
-/// The drift of an application whose latest sync succeeded and which is OutOfSync all the same, when the reason is a
-/// field inside a list that the cluster has and Git has not. Argo CD compares such lists as a whole.
+/// The drift of an application: Argo CD has corrected it more than once since its sync succeeded, and it is OutOfSync
+/// all the same, because the cluster has a field inside a list that Git has not. Argo CD compares such lists as a whole.
 ///
 /// # Errors
 /// When Git's manifests cannot be rendered or a live object cannot be read.
 pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Option<Cause>> {
     let status = &application.data["status"];
-    let settled = status["sync"]["status"] == "OutOfSync" && status["operationState"]["phase"] == "Succeeded";
-    let Some(path) = application.data["spec"]["source"]["path"].as_str().filter(|_| settled) else {
+    let operation = &status["operationState"];
+    // The first correction may still have compared with a state from before the sync.
+    let corrections = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().unwrap_or(0);
+    let drifts = status["sync"]["status"] == "OutOfSync" && operation["phase"] == "Succeeded" && corrections > 1;
+    let Some(path) = application.data["spec"]["source"]["path"].as_str().filter(|_| drifts) else {
         return Ok(None);
     };
     let desired = render(world, path).await?;

@@ -41,8 +41,15 @@ impl Verdict {
         }
     }
 
-    /// Whether it was seen to hold.
-    pub fn passed(&self) -> bool {
-        self.outcome == Outcome::Passed
+    /// With the time that the claim took.
+    #[must_use]
+    pub const fn took(mut self, took: Duration) -> Self {
+        self.took = took;
+        self
+    }
+
+    /// Whether it was seen not to hold.
+    pub const fn failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
     }
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, StatefulSet},
         core::v1::{Node, Secret, ServiceAccount},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -58,6 +58,20 @@ pub fn available(deployment: Option<&Deployment>) -> Expectation {
         Some(c) => Expectation::pending(format!("Available is {}: {}", c.status, c.message.clone().unwrap_or_default())),
         None => Expectation::pending("it has no condition Available"),
     }
+}
+
+/// A StatefulSet has all replicas of its latest generation ready.
+pub fn ready_set(set: Option<&StatefulSet>) -> Expectation {
+    let Some(set) = set else {
+        return Expectation::pending("it does not exist");
+    };
+    let status = set.status.clone().unwrap_or_default();
+    let wanted = set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    let ready = status.ready_replicas.unwrap_or(0);
+    if status.observed_generation < set.metadata.generation || ready < wanted {
+        return Expectation::Pending(format!("{ready} of {wanted} replicas are ready"));
+    }
+    Expectation::Held
 }
 
 /// A CRD is established.

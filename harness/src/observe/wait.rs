@@ -39,9 +39,15 @@ where
                 return Err(Failure::new(attempted(), format!("after {seconds} s: {last}")));
             }
             Ok(Ok(Some(object))) => match claim(object.as_ref()) {
-                Expectation::Held => return Ok(object),
+                Expectation::Held => {
+                    tracing::debug!("{what} ({:.1} s)", begun.elapsed().as_secs_f64());
+                    return Ok(object);
+                }
                 Expectation::Refuted(why) => return Err(Failure::new(attempted(), why)),
-                Expectation::Pending(why) => last = why,
+                Expectation::Pending(why) => {
+                    tracing::debug!("not yet: {what}: {why}");
+                    last = why;
+                }
             },
             Ok(Ok(None)) => return Err(Failure::new(attempted(), "the watch ended")),
             // A kind that the API does not serve yet, or a connection that broke: the watch goes on.

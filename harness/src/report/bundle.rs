@@ -15,6 +15,16 @@ use crate::{
     world::Description,
 };
 
+/// Writes the gateway's requests to `folder`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn journal(folder: &Path, world: &Description, redactor: &Redactor) -> Result<()> {
+    let path = folder.join("gateway.jsonl");
+    let journal = fs::read_to_string(&world.journal).unwrap_or_else(|e| format!("{}: {e}\n", world.journal.display()));
+    fs::write(&path, redactor.clean(&journal)).attempting(|| format!("write {}", path.display()))
+}
+
 /// Writes the bundle to `folder`. A part that cannot be had is replaced by the reason.
 ///
 /// # Errors
@@ -54,8 +64,6 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
         }
         Err(e) => save("logs/pods.txt", e.to_string())?,
     }
-    let journal = fs::read_to_string(&world.journal).unwrap_or_else(|e| e.to_string());
-    save("gateway.jsonl", journal)?;
     for log in fs::read_dir(world.folder.join("logs")).into_iter().flatten().flatten() {
         let text = fs::read(log.path()).map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
         save(&format!("logs/{}", log.file_name().to_string_lossy()), text)?;

@@ -7,23 +7,28 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use crate::{
     failure::{Attempt, Result},
     judge::verdict::{Outcome, Verdict},
+    world::description::Provenance,
 };
 
-/// Writes `target`: the suites from `nextest` when that file is there, and `verdicts`.
+/// Writes `target`: the suites from `nextest` when that file is there, and `verdicts`. Every suite of the verdicts has
+/// the components and their sources as properties.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn write(target: &Path, nextest: Option<&Path>, verdicts: &[Verdict]) -> Result<()> {
+pub fn write(target: &Path, nextest: &Path, verdicts: &[Verdict], components: &[Provenance]) -> Result<()> {
     let mut report = Report::new("trinity-e2e");
-    if let Some(file) = nextest.filter(|f| f.exists()) {
-        let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
-        let own = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", file.display()))?;
+    if nextest.exists() {
+        let text = fs::read_to_string(nextest).attempting(|| format!("read {}", nextest.display()))?;
+        let own = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", nextest.display()))?;
         report.add_test_suites(own.test_suites);
     }
     let mut groups: Vec<&str> = verdicts.iter().map(|v| v.group.as_str()).collect();
     groups.dedup();
     for group in groups {
         let mut suite = TestSuite::new(group);
+        for part in components {
+            suite.add_property((part.name.as_str(), format!("{} from {}", part.version, part.origin).as_str()));
+        }
         for verdict in verdicts.iter().filter(|v| v.group == group) {
             let status = match &verdict.outcome {
                 Outcome::Passed => TestCaseStatus::success(),
@@ -61,9 +66,15 @@ mod tests {
             Verdict::new("platform", "it comes up", Outcome::Failed("drift".into())),
             Verdict::new("suites", "secret_path", Outcome::NotRun("the platform is not up".into())),
         ];
-        write(&file, None, &verdicts).unwrap();
+        let components = [Provenance {
+            name: "etcd".into(),
+            version: "3.6.4".into(),
+            origin: "build".into(),
+        }];
+        write(&file, &folder.path().join("absent.xml"), &verdicts, &components).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("tests=\"3\"") && text.contains("failures=\"1\""), "{text}");
+        assert!(text.contains("3.6.4 from build"), "{text}");
         assert!(text.contains("the platform is not up") && text.contains("<skipped"), "{text}");
     }
 }

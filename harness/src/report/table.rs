@@ -7,7 +7,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, core::DynamicObject};
 
 use super::digest::Digester;
-use crate::{observe::kinds::Kind, world::Description};
+use crate::{
+    observe::kinds::Kind,
+    world::{Description, description::Provenance},
+};
 
 /// One line per ExternalSecret: cloud, store, external secret and Kubernetes Secret, as they are now. What cannot be
 /// read is said in its cell.
@@ -56,9 +59,9 @@ pub async fn secrets(client: &Client, world: &Description) -> String {
 }
 
 /// Components by where they came from.
-pub fn components(world: &Description) -> String {
+pub fn components(components: &[Provenance]) -> String {
     let mut table = table(["component", "version", "source"]);
-    for part in &world.components {
+    for part in components {
         table.add_row([&part.name, &part.version, &part.origin]);
     }
     table.to_string()

@@ -16,7 +16,6 @@ use kube::{
     api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use serde_json::json;
 use trinity_emulators::{authority, aws::canaries::{Canaries, Outcome}, config, control, git};
 
 use super::{
@@ -27,7 +26,10 @@ use super::{
 use crate::{
     cluster::embedded::{
         cgroups::Hierarchies,
-        pki, plan::Process, preflight,
+        network::Network,
+        pki,
+        plan::Process,
+        preflight,
         settings::{self, Inputs, REGISTRY},
         supervisor::Supervisor,
     },
@@ -43,6 +45,8 @@ const REGION: &str = "us-east-1";
 const LOCALSTACK: &str = "127.0.0.1:4566";
 /// Time for a step of the bring-up; the slowest, Argo CD's first start, takes 20 s on two cores.
 const STEP: Duration = Duration::from_secs(120);
+/// Time for a platform to come up, from its root application to all Synced and Healthy.
+pub const PLATFORM: Duration = Duration::from_secs(300);
 /// Audience of AWS's tokens.
 const AUDIENCE: &str = "sts.amazonaws.com";
 
@@ -70,39 +74,40 @@ impl World {
     /// Starts cluster, gateway and cloud; returns when the API server serves.
     ///
     /// # Errors
-    /// What could not be started. What was made until then is removed.
-    pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str) -> Result<Self> {
+    /// What could not be started. What was made until then is removed; the logs are kept in `report`.
+    pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str, report: &Path) -> Result<Self> {
         preflight::check(estate.root())?;
-        let claim = estate.claim(&wish.cloud, run)?;
-        match Self::build(&claim, parts, wish, run).await {
+        let (claim, network) = estate.claim_world(&wish.cloud, run)?;
+        match Self::build(&claim, network, parts, wish, run).await {
             Ok((description, supervisor)) => Ok(Self {
                 description,
                 claim,
                 supervisor,
             }),
             Err(failure) => {
+                let logs = report.join("logs");
+                let kept = copy_logs(&claim.folder.join("logs"), &logs).map_or_else(|e| e.to_string(), |()| format!("its logs are in {}", logs.display()));
                 let left = match sweep::remove(&Hierarchies::find()?, &claim.folder, &claim.name) {
-                    Ok(()) => "nothing is left of it".to_owned(),
+                    Ok(()) => "nothing else is left of it".to_owned(),
                     Err(e) => format!("and {e}"),
                 };
-                Err(Failure::new(format!("bring up world {}", claim.name), format!("{failure} ({left})")))
+                Err(Failure::new(format!("bring up world {}", claim.name), format!("{failure} ({kept}, {left})")))
             }
         }
     }
 
-    async fn build(claim: &Claim, parts: &Parts, wish: &Wish, run: &str) -> Result<(Description, Supervisor)> {
+    async fn build(claim: &Claim, network: Network, parts: &Parts, wish: &Wish, run: &str) -> Result<(Description, Supervisor)> {
         let folder = &claim.folder;
-        Hierarchies::find()?.create(&claim.name)?;
         let path = |name: &str| folder.join(name);
         let issuer = format!("https://oidc.eks.{REGION}.amazonaws.com/id/{}", &hash_bytes(run.as_bytes())[..32].to_uppercase());
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
-        write(&path("gateway.crt"), &minted.certificate)?;
-        write(&path("gateway.key"), &minted.key)?;
+        write(&path("gateway.crt"), &minted.certificate, 0o644)?;
+        write(&path("gateway.key"), &minted.key, 0o600)?;
         let repository = git::bare_in(folder);
         git::snapshot(&wish.platform, &repository).await.attempting(|| "take a snapshot of the platform".into())?;
         let root = root_file(&wish.platform, &wish.cloud, parts)?;
         let gateway = config::Config {
-            https: (claim.network.node(), 443).into(),
+            https: (network.node(), 443).into(),
             registry: REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?,
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
@@ -130,15 +135,16 @@ impl World {
                 declared: wish.declared.clone(),
             },
         };
-        write(&path("gateway.json"), &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?)?;
+        write(&path("gateway.json"), &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?, 0o600)?;
         let mut plan = settings::write(&Inputs {
             world: &claim.name,
             folder,
-            network: claim.network,
+            network,
             kubernetes: &parts.kubernetes,
             etcd: &parts.etcd,
             coredns: &parts.coredns,
             issuer: &issuer,
+            images: &parts.unpacked,
             trust: &path("gateway.crt"),
         })?;
         let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
@@ -163,7 +169,7 @@ impl World {
             components: parts.provenance.clone(),
             digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
         };
-        write(&path("world.json"), &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?)?;
+        write(&path("world.json"), &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?, 0o600)?;
         let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
         supervisor.ready("kube-apiserver").await?;
         supervisor.ready("gateway").await?;
@@ -225,50 +231,37 @@ impl Description {
         }
     }
 
-    /// Creates the declared secrets; the platform's test value is unique to the run.
+    /// Creates the declared secrets with these values.
     ///
     /// # Errors
     /// When the cloud refuses.
-    pub async fn fill_cloud(&self) -> Result<()> {
-        let value = format!("hello-from-{}-{}", self.cloud, self.run);
-        let values = BTreeMap::from([
-            ("provider_test".to_owned(), json!({"message": value}).to_string()),
-            ("canary".to_owned(), "a canary's secret".to_owned()),
-        ]);
+    pub async fn fill_cloud(&self, values: &BTreeMap<String, String>) -> Result<()> {
         let control = control::Client::connect(&self.control).attempting(|| "reach the gateway".into())?;
-        control.apply(values).await.attempting(|| format!("set up cloud {}", self.cloud))
+        control.apply(values.clone()).await.attempting(|| format!("set up cloud {}", self.cloud))
     }
 
-    /// Waits for API server and node, and installs Argo CD, both at once.
+    /// Waits for API server and node, installs Argo CD, and waits until it is ready.
     ///
     /// # Errors
     /// What did not become ready.
     pub async fn install_argocd(&self, client: &Client, manifests: &Path) -> Result<()> {
         self.api_ready(client).await?;
+        tracing::debug!("the API server is ready");
         let node = until(Api::<Node>::all(client.clone()), pki::NODE, "the node is Ready", STEP, condition::ready_node);
         let settings = self.platform.join("bootstrap/argocd");
         let install = argocd::install(client, manifests, &settings, &self.run);
         tokio::try_join!(node, install)?;
-        Ok(())
+        argocd::ready(client, STEP).await
     }
 
-    /// Applies the root application and returns its name.
-    ///
-    /// # Errors
-    /// When the API server refuses it.
-    pub async fn plant_root(&self, client: &Client) -> Result<String> {
-        argocd::plant(client, &self.root).await
-    }
-
-    /// Sends the canaries with a token that the cluster issues to the operator's service account, as soon as the
-    /// platform has made that account.
+    /// Sends the canaries, with a token that the cluster issues to a service account that every cluster has.
     ///
     /// # Errors
     /// When the account does not appear, or the gateway cannot be reached.
     pub async fn canaries(&self, client: &Client) -> Result<Vec<Outcome>> {
-        let (namespace, account) = ("external-secrets", "external-secrets");
+        let (namespace, account) = ("default", "default");
         let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
-        until(api.clone(), account, "the operator's service account exists", STEP, condition::exists).await?;
+        until(api.clone(), account, "the default service account exists", STEP, condition::exists).await?;
         let request = TokenRequest {
             spec: TokenRequestSpec {
                 audiences: vec![AUDIENCE.into()],
@@ -297,6 +290,8 @@ fn localstack(parts: &Parts, folder: &Path) -> Process {
     let home = folder.join("localstack").display().to_string();
     Process::new("localstack", &parts.localstack)
         .args(["-m", "localstack.runtime.main"])
+        // It is needed seconds later, and until then the control plane needs the processors.
+        .after("kube-apiserver")
         .env("DISABLE_EVENTS", "1")
         .env("EAGER_SERVICE_LOADING", "1")
         .env("FILESYSTEM_ROOT", format!("{home}/root"))
@@ -310,7 +305,7 @@ fn localstack(parts: &Parts, folder: &Path) -> Process {
 
 /// The platform's root application for the operator at hand: `bootstrap/<cloud>/root.yaml`, or the cell of a stand-in.
 fn root_file(platform: &Path, cloud: &str, parts: &Parts) -> Result<PathBuf> {
-    let name = if parts.operator.substituted { format!("root-eso-{}.yaml", parts.operator.version) } else { "root.yaml".into() };
+    let name = if parts.operator.is_pinned() { "root.yaml".into() } else { format!("root-eso-{}.yaml", parts.operator.version) };
     let file = platform.join("bootstrap").join(cloud).join(name);
     if file.exists() {
         return Ok(file);
@@ -338,9 +333,22 @@ fn repositories(root: &Path, bare: &Path) -> Result<Vec<config::Repository>> {
         .collect()
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, text)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o600)))
+fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .attempting(|| format!("write {}", path.display()))
+}
+
+/// Copies the logs of a world's processes.
+fn copy_logs(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).attempting(|| format!("make {}", to.display()))?;
+    for log in fs::read_dir(from).into_iter().flatten().flatten() {
+        fs::copy(log.path(), to.join(log.file_name())).attempting(|| format!("copy {}", log.path().display()))?;
+    }
+    Ok(())
 }

@@ -1,8 +1,13 @@
 //! What a running world is and where its parts are: the file `world.json` in the world's folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
+
+use crate::judge::verdict::{Outcome, Verdict};
 
 /// A world that is up, as its owner wrote it down. Suites, `kubeconfig` and `down` read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +40,7 @@ pub struct Description {
     pub platform: PathBuf,
     /// The platform's root application.
     pub root: PathBuf,
-    /// Version of the operator under test, and whether it stands in for the pinned one.
+    /// The operator under test.
     pub operator: Operator,
     /// Where each component came from.
     pub components: Vec<Provenance>,
@@ -46,10 +51,39 @@ pub struct Description {
 /// The External Secrets Operator of a world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Operator {
-    /// Release, for example `2.4.1`.
+    /// Release under test, for example `2.4.1`.
     pub version: String,
-    /// True when no source had the pinned release and another one stands in.
-    pub substituted: bool,
+    /// Release that the platform pins.
+    pub pinned: String,
+    /// Why another release stands in for the pinned one; nothing when it was asked for.
+    pub stands_in: Option<String>,
+}
+
+impl Operator {
+    /// Whether the platform's own pin is under test.
+    pub fn is_pinned(&self) -> bool {
+        self.version == self.pinned
+    }
+
+    /// A verdict about the pinned release, when this run cannot say anything about it.
+    pub fn not_run(&self) -> Vec<Verdict> {
+        if self.is_pinned() {
+            return Vec::new();
+        }
+        let why = self.stands_in.as_deref().unwrap_or("another release was asked for");
+        vec![Verdict::new("operator", format!("the platform works with external-secrets {}", self.pinned), Outcome::NotRun(why.into()))]
+    }
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "external-secrets {}", self.version)?;
+        match &self.stands_in {
+            Some(_) => write!(f, " in the place of {0}, which no source has: this run says nothing about {0}", self.pinned),
+            None if self.is_pinned() => Ok(()),
+            None => write!(f, " as asked for: this run says nothing about {}, which the platform pins", self.pinned),
+        }
+    }
 }
 
 /// Name, version and origin of one component.

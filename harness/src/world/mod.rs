@@ -4,17 +4,13 @@ pub mod bringup;
 pub mod description;
 pub mod ownership;
 pub mod parts;
+pub mod run;
 pub mod sweep;
 
 pub use bringup::World;
 pub use description::Description;
 pub use parts::Parts;
+pub use run::Run;
 
 /// Label on everything that the harness itself creates in a cluster; its value is the run.
 pub const RUN_LABEL: &str = "trinity-e2e.dev/run";
-
-/// A run's identifier: eight hexadecimal digits.
-pub fn run_id() -> String {
-    use rsa::rand_core::{OsRng, RngCore};
-    format!("{:08x}", OsRng.next_u32())
-}

@@ -1,5 +1,5 @@
-//! Who owns which world: a folder, a slot and a lock for each, so that what a dead owner left can be told from what
-//! a living one uses.
+//! Who owns what on this machine: a folder, control groups and a lock for each run and each world, so that what a
+//! dead owner left can be told from what a living one uses.
 
 use std::{
     fs::{self, File},
@@ -10,32 +10,32 @@ use std::{
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::{
-    cluster::embedded::{network::Network, preflight},
+    cluster::embedded::{cgroups::Hierarchies, network::Network, preflight},
     failure::{Attempt, Failure, Result},
 };
 
 /// Present in a world's folder when it shall outlive its owner.
 const KEPT: &str = "kept";
+/// Holds the number of the slot whose addresses a world uses.
+const SLOT: &str = "slot";
 
-/// The folder of all worlds of this machine: `$TRINITY_STATE`, or `/var/lib/trinity-e2e`.
+/// The folder of all runs and worlds of this machine: `$TRINITY_STATE`, or `/var/lib/trinity-e2e`.
 #[derive(Clone, Debug)]
 pub struct Estate {
     root: PathBuf,
 }
 
-/// One world's claim on a name, a folder and a slot. The lock lives as long as the process that holds it.
+/// A claim on a name, its folder and its control groups. It lasts as long as the process that holds it.
 #[derive(Debug)]
 pub struct Claim {
-    /// Name of the world.
+    /// Name, unique on this machine.
     pub name: String,
-    /// Folder of the world.
+    /// Folder.
     pub folder: PathBuf,
-    /// Addresses of the world.
-    pub network: Network,
     lock: Flock<File>,
 }
 
-/// What is known of a world from its folder.
+/// What is known of a run or a world from its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A living process owns it.
@@ -53,9 +53,12 @@ impl Estate {
     /// When it cannot be made.
     pub fn open() -> Result<Self> {
         let root = std::env::var_os("TRINITY_STATE").map_or_else(|| PathBuf::from("/var/lib/trinity-e2e"), PathBuf::from);
-        fs::create_dir_all(root.join("worlds")).map_err(|e| {
-            Failure::new(format!("make {}", root.display()), e).next("run as root, or set TRINITY_STATE to a folder you can write")
-        })?;
+        for folder in ["runs", "worlds"] {
+            fs::create_dir_all(root.join(folder)).map_err(|e| {
+                Failure::new(format!("make {}", root.display()), e)
+                    .next("run as root, or set TRINITY_STATE to a folder that you can write")
+            })?;
+        }
         let root = root.canonicalize().attempting(|| format!("resolve {}", root.display()))?;
         Ok(Self { root })
     }
@@ -70,39 +73,56 @@ impl Estate {
     /// # Errors
     /// When the lock file cannot be opened.
     pub fn lock(&self) -> Result<Flock<File>> {
-        lock(&self.root.join("lock"), FlockArg::LockExclusive)
-            .attempting(|| format!("lock {}", self.root.display()))
+        lock(&self.root.join("lock"), FlockArg::LockExclusive).attempting(|| format!("lock {}", self.root.display()))
     }
 
-    /// Claims a new world of `cloud`.
+    /// Claims the name of a run.
     ///
     /// # Errors
-    /// When no slot is free, or the folder cannot be made.
-    pub fn claim(&self, cloud: &str, run: &str) -> Result<Claim> {
+    /// When folder or control groups cannot be made.
+    pub fn claim_run(&self, run: &str) -> Result<Claim> {
         let _guard = self.lock()?;
-        let name = format!("{cloud}-{run}");
+        self.claim("runs", format!("run-{run}"))
+    }
+
+    /// Claims a world of `cloud`, and addresses for it.
+    ///
+    /// # Errors
+    /// When no slot is free, or folder or control groups cannot be made.
+    pub fn claim_world(&self, cloud: &str, run: &str) -> Result<(Claim, Network)> {
+        let _guard = self.lock()?;
         let held: Vec<u8> = self.worlds().iter().filter_map(|folder| slot(folder)).collect();
         let routes = Command::new("ip")
             .args(["-4", "-o", "route", "show", "table", "all"])
             .output()
             .attempting(|| "list this machine's routes".into())?;
         let network = preflight::free_slot(&held, &String::from_utf8_lossy(&routes.stdout))?;
-        let folder = self.root.join("worlds").join(&name);
+        let claim = self.claim("worlds", format!("{cloud}-{run}"))?;
+        fs::write(claim.folder.join(SLOT), network.slot().to_string()).attempting(|| format!("claim {}", claim.folder.display()))?;
+        Ok((claim, network))
+    }
+
+    fn claim(&self, kind: &str, name: String) -> Result<Claim> {
+        let folder = self.root.join(kind).join(&name);
         let attempted = || format!("claim {}", folder.display());
         fs::create_dir(&folder).attempting(attempted)?;
         let lock = lock(&folder.join("lock"), FlockArg::LockExclusiveNonblock).attempting(attempted)?;
-        fs::write(folder.join("slot"), network.slot().to_string()).attempting(attempted)?;
-        Ok(Claim {
-            name,
-            folder,
-            network,
-            lock,
-        })
+        Hierarchies::find()?.create(&name)?;
+        Ok(Claim { name, folder, lock })
     }
 
     /// Folders of all worlds, sorted by name.
     pub fn worlds(&self) -> Vec<PathBuf> {
-        let mut folders: Vec<PathBuf> = fs::read_dir(self.root.join("worlds"))
+        self.folders("worlds")
+    }
+
+    /// Folders of all runs, sorted by name.
+    pub fn runs(&self) -> Vec<PathBuf> {
+        self.folders("runs")
+    }
+
+    fn folders(&self, kind: &str) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = fs::read_dir(self.root.join(kind))
             .into_iter()
             .flatten()
             .flatten()
@@ -113,7 +133,7 @@ impl Estate {
         folders
     }
 
-    /// State of the world in `folder`.
+    /// State of the run or world in `folder`.
     pub fn state(folder: &Path) -> State {
         match lock(&folder.join("lock"), FlockArg::LockExclusiveNonblock) {
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => State::Owned,
@@ -137,7 +157,7 @@ impl Claim {
 
 /// The slot written in a world's folder.
 pub fn slot(folder: &Path) -> Option<u8> {
-    fs::read_to_string(folder.join("slot")).ok()?.trim().parse().ok()
+    fs::read_to_string(folder.join(SLOT)).ok()?.trim().parse().ok()
 }
 
 fn lock(path: &Path, how: FlockArg) -> std::io::Result<Flock<File>> {

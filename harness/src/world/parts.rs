@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::description::{self, Provenance};
+use super::description::{Operator, Provenance};
 use crate::{
     components::{Artifact, ImageSet, Store, debian},
     failure::Result,
@@ -25,22 +25,23 @@ pub struct Parts {
     pub charts: Vec<PathBuf>,
     /// Images to serve.
     pub images: ImageSet,
+    /// The same, unpacked.
+    pub unpacked: PathBuf,
     /// The operator under test.
-    pub operator: description::Operator,
+    pub operator: Operator,
     /// Where everything came from.
     pub provenance: Vec<Provenance>,
 }
 
 impl Parts {
-    /// Finds or makes them all.
+    /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one.
     ///
     /// # Errors
     /// The first that no source has.
-    pub async fn find(store: &Store) -> Result<Self> {
+    pub async fn find(store: &Store, operator: Option<&str>) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
-        let names = ["kubernetes", "etcd", "coredns", "localstack", "argocd-files"];
-        let artifacts = store.all(&names).await?;
-        let (operator, operator_images, chart) = store.operator().await?;
+        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "localstack", "argocd-files"]).await?;
+        let operator = store.operator(operator).await?;
         let references: Vec<&str> = store
             .lock
             .image
@@ -49,13 +50,14 @@ impl Parts {
             .filter(|reference| !reference.contains("/external-secrets:"))
             .collect();
         let mut images = store.images(&references).await?;
-        images.refs.extend(operator_images.refs);
-        images.artifacts.extend(operator_images.artifacts);
+        images.refs.extend(operator.image.refs);
+        images.artifacts.extend(operator.image.artifacts);
+        let unpacked = store.unpacked(&images).await?;
         let provenance = machine
             .iter()
             .chain(&artifacts)
             .chain(&images.artifacts)
-            .chain([&chart])
+            .chain([&operator.chart])
             .map(|Artifact { name, version, origin, .. }| Provenance {
                 name: name.clone(),
                 version: version.clone(),
@@ -69,11 +71,13 @@ impl Parts {
             coredns: path("coredns").join("coredns"),
             localstack: path("localstack").join("bin/python"),
             argocd: path("argocd-files").join("core-install.yaml"),
-            charts: vec![operator.chart],
+            charts: vec![operator.chart.path.join(format!("external-secrets-{}.tgz", operator.version))],
             images,
-            operator: description::Operator {
+            unpacked,
+            operator: Operator {
                 version: operator.version,
-                substituted: operator.substituted,
+                pinned: store.lock.operator.pinned.clone(),
+                stands_in: operator.stands_in,
             },
             provenance,
         })

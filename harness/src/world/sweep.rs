@@ -1,4 +1,4 @@
-//! Removes worlds, whatever state they are in: processes, mounts, cables, control groups and folders.
+//! Removes runs and worlds, whatever state they are in: processes, mounts, cables, control groups and folders.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
 /// How long the kernel may take to end killed processes.
 const DYING: Duration = Duration::from_secs(30);
 
-/// Which worlds to remove.
+/// What to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// Those whose owner is dead.
@@ -32,7 +32,7 @@ pub enum Which {
     AbandonedAndKept,
 }
 
-/// Removes the chosen worlds and returns their names.
+/// Removes what dead runs have left, and the chosen worlds; returns their names.
 ///
 /// # Errors
 /// What could not be removed, and where it is.
@@ -40,7 +40,7 @@ pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
     let _guard = estate.lock()?;
     let hierarchies = Hierarchies::find()?;
     let mut removed = Vec::new();
-    for folder in estate.worlds() {
+    for folder in estate.runs().into_iter().chain(estate.worlds()) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match (Estate::state(&folder), which) {
             (State::Owned, _) | (State::Kept, Which::Abandoned) => continue,
@@ -48,18 +48,10 @@ pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
         }
         removed.push(name);
     }
-    // Groups without a folder: a sweep was itself interrupted after it had removed the folder of a world elsewhere
-    // ($TRINITY_STATE may differ), and nobody runs in them.
-    for world in hierarchies.worlds() {
-        if !estate.root().join("worlds").join(&world).exists() && hierarchies.processes(&world).is_empty() {
-            hierarchies.remove(&world)?;
-            removed.push(world);
-        }
-    }
     Ok(removed)
 }
 
-/// Removes one world, which nobody owns.
+/// Removes one run or world, which nobody but the caller owns.
 ///
 /// # Errors
 /// What is left, and where.
@@ -72,10 +64,11 @@ pub fn remove(hierarchies: &Hierarchies, folder: &Path, name: &str) -> Result<()
         cut(&Network::new(slot).interface())?;
     }
     hierarchies.remove(name)?;
+    // The folder goes last: as long as it is there, the next sweep knows of the rest.
     fs::remove_dir_all(folder).attempting(|| format!("remove {}", folder.display()))
 }
 
-/// Kills every process in the world's groups and waits until the kernel has ended them.
+/// Kills every process in the groups and waits until the kernel has ended them.
 fn end(hierarchies: &Hierarchies, name: &str) -> Result<()> {
     let begun = Instant::now();
     loop {
@@ -85,7 +78,7 @@ fn end(hierarchies: &Hierarchies, name: &str) -> Result<()> {
         }
         if begun.elapsed() > DYING {
             return Err(Failure::new(
-                format!("end the processes of world {name}"),
+                format!("end the processes of {name}"),
                 format!("{processes:?} are still there {} s after SIGKILL", DYING.as_secs()),
             )
             .next("look at them with ps; a process in state D waits for its disk"));
@@ -93,7 +86,7 @@ fn end(hierarchies: &Hierarchies, name: &str) -> Result<()> {
         for id in processes {
             match kill(Pid::from_raw(id), Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(e) => return Err(Failure::new(format!("kill process {id} of world {name}"), e)),
+                Err(e) => return Err(Failure::new(format!("kill process {id} of {name}"), e)),
             }
         }
         // The kernel offers no event for "the last process of a v1 group has gone"; its own work takes milliseconds.

@@ -1,4 +1,4 @@
-//! The control groups of a world: one subtree per hierarchy, on cgroup v1 and v2 alike.
+//! The control groups of a world, or of a run's own children: one subtree per hierarchy, on cgroup v1 and v2 alike.
 
 use std::{
     fs, io,
@@ -102,8 +102,20 @@ impl Hierarchies {
         Ok(())
     }
 
-    /// Names of the worlds that have groups.
-    pub fn worlds(&self) -> Vec<String> {
+    /// Moves the calling process to the roots of the hierarchies, so that its groups can be removed.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn leave(&self) -> Result<()> {
+        for mount in &self.mounts {
+            let file = mount.join("cgroup.procs");
+            fs::write(&file, "0").attempting(|| format!("enter {}", file.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Names of the worlds and runs that have groups.
+    pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self
             .mounts
             .iter()

@@ -14,7 +14,10 @@ use super::{
     pki,
     plan::{Plan, Process},
 };
-use crate::failure::{Attempt, Failure, Result};
+use crate::{
+    components::{image, unpacked},
+    failure::{Attempt, Failure, Result},
+};
 
 /// Where containers, and the programs in them, look for trusted authorities (Debian, Alpine and distroless agree).
 const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -41,6 +44,8 @@ pub struct Inputs<'a> {
     pub coredns: &'a Path,
     /// Issuer URL of service-account tokens.
     pub issuer: &'a str,
+    /// Folder of unpacked images.
+    pub images: &'a Path,
     /// Certificate authorities that every container trusts (PEM file).
     pub trust: &'a Path,
 }
@@ -56,8 +61,9 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
     }
     pki::write(&inputs.folder.join("pki"), inputs.network)?;
     settings.container()?;
+    unpacked::furnish(inputs.images, &inputs.folder.join("containerd"))?;
     settings.save("containerd.toml", &settings.containerd())?;
-    settings.save("registry/_default/hosts.toml", &format!("[host.\"http://{REGISTRY}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"))?;
+    settings.save("registry/_default/hosts.toml", &image::mirror(REGISTRY))?;
     settings.save("cni/10-pods.conflist", &settings.pod_network().to_string())?;
     settings.save("kubelet.json", &settings.kubelet().to_string())?;
     settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
@@ -211,12 +217,12 @@ config_path = "{registry}"
         })
     }
 
-    /// Names of the cluster, and the gateway's address for every other name: a call to a host that the gateway does
-    /// not play then arrives there, is refused, and is found in its journal.
+    /// Names of the cluster, and the gateway's address for every other host name: a call to a host that the gateway
+    /// does not play then arrives there, is refused, and is found in its journal. A name without a dot is no host.
     fn dns(&self) -> String {
         let (dns, gateway, admin) = (self.0.network.dns(), self.0.network.node(), self.text("pki/admin.conf"));
         format!(
-            r#".:53 {{
+            r#"cluster.local:53 in-addr.arpa:53 {{
   bind {dns}
   errors
   kubernetes cluster.local in-addr.arpa {{
@@ -224,11 +230,22 @@ config_path = "{registry}"
     pods insecure
     ttl 5
   }}
+}}
+.:53 {{
+  bind {dns}
+  errors
   template IN A . {{
+    match "[^.][.][^.]"
     answer "{{{{ .Name }}}} 60 IN A {gateway}"
+    fallthrough
   }}
   template IN ANY . {{
+    match "[^.][.][^.]"
     rcode NOERROR
+    fallthrough
+  }}
+  template ANY ANY . {{
+    rcode NXDOMAIN
   }}
 }}
 "#
@@ -290,6 +307,10 @@ config_path = "{registry}"
                     "--allocate-node-cidrs=false".into(),
                     format!("--cluster-signing-cert-file={}", pki("ca.crt")),
                     format!("--cluster-signing-key-file={}", pki("ca.key")),
+                    // It makes a client with its own account for each controller: a hundred requests that the default of
+                    // twenty a second holds up for five seconds.
+                    "--kube-api-burst=1000".into(),
+                    "--kube-api-qps=500".into(),
                     format!("--kubeconfig={}", pki("controller-manager.conf")),
                     "--leader-elect=false".into(),
                     format!("--root-ca-file={}", pki("ca.crt")),

@@ -1,0 +1,97 @@
+//! The suites: compiled while a world comes up, run by nextest against it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::process::Command;
+
+use crate::{
+    failure::{Attempt, Failure, Result},
+    run::workspace,
+    world::Description,
+};
+
+/// nextest's exit code for "tests ran and some failed".
+const FAILED: i32 = 100;
+
+/// The suites and the program that runs them.
+#[derive(Clone, Debug)]
+pub struct Suites {
+    nextest: PathBuf,
+    config: PathBuf,
+    junit: PathBuf,
+}
+
+impl Suites {
+    /// Prepares to run the suites with nextest; its own report goes to `report`, so that runs do not share it.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn new(nextest: PathBuf, report: &Path) -> Result<Self> {
+        let config = report.join("nextest.toml");
+        let store = report.join("nextest");
+        let text = format!("[store]\ndir = {store:?}\n\n{}", include_str!("../../suites/nextest.toml"));
+        fs::write(&config, text).attempting(|| format!("write {}", config.display()))?;
+        Ok(Self {
+            nextest,
+            config,
+            junit: store.join("e2e/junit.xml"),
+        })
+    }
+
+    /// nextest's JUnit file; it exists when the suites have run.
+    pub fn junit(&self) -> &Path {
+        &self.junit
+    }
+
+    /// Compiles the suites.
+    ///
+    /// # Errors
+    /// What the compiler says.
+    pub async fn compile(&self) -> Result<()> {
+        let attempted = || "compile the suites".to_owned();
+        let output = self.nextest().arg("--no-run").output().await.attempting(attempted)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Failure::new(attempted(), String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// Runs the compiled suites against a world; true when all passed. What failed is printed.
+    ///
+    /// # Errors
+    /// When they could not be run.
+    pub async fn run(&self, world: &Description) -> Result<bool> {
+        let attempted = || "run the suites".to_owned();
+        let mut command = self.nextest();
+        command.env("TRINITY_WORLD", world.folder.join("world.json"));
+        // A claim that fails says what was seen; where in the test it stands is in the message too.
+        command.env("RUST_BACKTRACE", "0");
+        let status = command.status().await.attempting(attempted)?;
+        match status.code() {
+            Some(0) => Ok(true),
+            Some(FAILED) => Ok(false),
+            _ => Err(Failure::new(attempted(), format!("nextest ended with {status}"))),
+        }
+    }
+
+    fn nextest(&self) -> Command {
+        let mut command = Command::new(&self.nextest);
+        command
+            .args(["nextest", "run", "--package", "suites", "--release", "--cargo-quiet", "--profile", "e2e"])
+            .arg("--config-file")
+            .arg(&self.config)
+            .arg("--manifest-path")
+            .arg(workspace().join("Cargo.toml"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        // Set when the harness itself was started by cargo; the inner cargo must choose for itself.
+        for name in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN"] {
+            command.env_remove(name);
+        }
+        command
+    }
+}
