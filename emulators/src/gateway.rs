@@ -17,13 +17,13 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     Answer, Attempt, Request, Result,
     authority::Authority,
-    aws::{Account, secretsmanager, sts},
+    aws::{Account, canaries, secretsmanager, sts},
     charts,
     config::Config,
     control, git,
     issuer::Issuer,
     journal::{Journal, Line, Note},
-    registry,
+    registry::{Registry, Upstream},
 };
 
 /// Bodies larger than this are nothing that a platform sends (bytes).
@@ -31,15 +31,16 @@ const BODY: usize = 64 << 20;
 
 struct Gateway {
     config: Config,
+    registry: Registry,
     account: Account,
     journal: Journal,
 }
 
-/// Serves until the process ends. When all listeners are bound, `READY=1` goes to `$NOTIFY_SOCKET`.
+/// Serves until the process ends; images that are not listed come from `upstream`. When all listeners are bound, `READY=1` goes to `$NOTIFY_SOCKET`.
 ///
 /// # Errors
 /// When a listener cannot be bound or a file of the configuration cannot be read.
-pub async fn serve(config: Config) -> Result<()> {
+pub async fn serve(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Result<()> {
     // Chosen once for the process; a second choice would be the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let issuer = Issuer::read(&config.issuer.url, &config.issuer.key)?;
@@ -55,6 +56,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let gateway = Arc::new(Gateway {
         journal: Journal::open(&config.journal)?,
         account: account.clone(),
+        registry: Registry::new(&config.images, upstream),
         config,
     });
 
@@ -115,6 +117,7 @@ impl Gateway {
         let named = parts.headers.get("host").and_then(|v| v.to_str().ok()).or(parts.uri.authority().map(|a| a.as_str()));
         let host = if registry { "registry" } else { named.unwrap_or_default() };
         let host = host.split(':').next().unwrap_or_default().to_owned();
+        let canary = parts.headers.get("user-agent").is_some_and(|agent| agent == canaries::AGENT);
         let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
         let answer = match http_body_util::Limited::new(body, BODY).collect().await {
             Ok(body) => {
@@ -137,7 +140,7 @@ impl Gateway {
             path,
             status: answer.response.status().as_u16(),
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            note: answer.note,
+            note: Note { canary, ..answer.note },
         });
         answer.response
     }
@@ -146,7 +149,7 @@ impl Gateway {
         let path = request.uri().path().to_owned();
         let aws = &self.config.aws;
         if registry {
-            return registry::answer(&self.config.images, &request).await;
+            return self.registry.answer(&request).await;
         }
         if host == format!("sts.{}.amazonaws.com", aws.region) || host == "sts.amazonaws.com" {
             return Ok(sts::answer(&self.account, &request));

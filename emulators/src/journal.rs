@@ -47,6 +47,9 @@ pub struct Note {
     /// Why it refused, more exactly than a cloud tells its callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// True when the harness made this call, to see it refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// True when the platform should not have made this call at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub finding: bool,

@@ -1,7 +1,13 @@
 //! The read side of the OCI distribution specification, for a container runtime that asks here first, whatever the
 //! registry's host: it adds `?ns=<host>`.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, RwLock},
+};
 
 use axum::{
     Router,
@@ -14,56 +20,106 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{Answer, Attempt, Request, Result, config::Images, journal::Note};
+use crate::{Answer, Attempt, Request, Result, aws::sigv4::form, config::Images, journal::Note};
 
-/// Serves images on `listener` until the future is dropped.
-pub async fn serve(listener: TcpListener, images: Images) {
-    let answer = async move |request: axum::extract::Request| {
-        let request = request.map(|_| bytes::Bytes::new());
-        answer(&images, &request).await.map_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(), |a| a.response)
-    };
-    // axum's own server never ends by itself.
-    let _ = axum::serve(listener, Router::new().fallback(answer)).await;
+/// Where images come from that are not listed.
+pub trait Upstream: Send + Sync {
+    /// Gets an image and puts its blobs into the registry's folder. Returns its digest (`sha256:…`), or why it cannot be
+    /// had.
+    fn pull<'a>(&'a self, reference: &'a str) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + 'a>>;
 }
 
-/// Answers a registry request.
-pub(crate) async fn answer(images: &Images, request: &Request) -> Result<Answer> {
-    let path = request.uri().path();
-    let host = request.uri().query().and_then(|q| q.split('&').find_map(|p| p.strip_prefix("ns="))).unwrap_or("docker.io");
-    if path == "/v2/" || path == "/v2" {
-        return Ok(Answer::body(StatusCode::OK, "application/json", "{}"));
+/// A read-only registry.
+#[derive(Clone)]
+pub struct Registry {
+    blobs: PathBuf,
+    refs: Arc<RwLock<BTreeMap<String, String>>>,
+    upstream: Option<Arc<dyn Upstream>>,
+}
+
+impl Registry {
+    /// A registry of `images`, and of what `upstream` has.
+    pub fn new(images: &Images, upstream: Option<Arc<dyn Upstream>>) -> Self {
+        Self {
+            blobs: images.blobs.clone(),
+            refs: Arc::new(RwLock::new(images.refs.clone())),
+            upstream,
+        }
     }
-    let head = request.method() == Method::HEAD;
-    let rest = path.strip_prefix("/v2/").unwrap_or_default();
-    if let Some((name, wanted)) = rest.rsplit_once("/manifests/") {
-        let digest = if wanted.starts_with("sha256:") {
-            images.refs.iter().find(|(r, d)| *d == wanted && r.starts_with(&format!("{host}/{name}:"))).map(|(_, d)| d)
-        } else {
-            images.refs.get(&format!("{host}/{name}:{wanted}"))
+
+    /// Serves the registry on `listener` until the future is dropped.
+    pub async fn serve(self, listener: TcpListener) {
+        let answer = async move |request: axum::extract::Request| {
+            let request = request.map(|_| bytes::Bytes::new());
+            self.answer(&request).await.map_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(), |a| a.response)
         };
-        let Some(digest) = digest else {
-            return Ok(missing("MANIFEST_UNKNOWN", &format!("nobody here has the image {host}/{name}:{wanted}")));
-        };
-        let path = images.blobs.join(digest.trim_start_matches("sha256:"));
+        // axum's own server never ends by itself.
+        let _ = axum::serve(listener, Router::new().fallback(answer)).await;
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: &Request) -> Result<Answer> {
+        let path = request.uri().path();
+        if path == "/v2/" || path == "/v2" {
+            return Ok(Answer::body(StatusCode::OK, "application/json", "{}"));
+        }
+        let head = request.method() == Method::HEAD;
+        let rest = path.strip_prefix("/v2/").unwrap_or_default();
+        if let Some((name, wanted)) = rest.rsplit_once("/manifests/") {
+            let query = form(request.uri().query().unwrap_or_default());
+            let host = query.get("ns").map_or("docker.io", String::as_str);
+            return match self.digest(host, name, wanted).await {
+                Ok(digest) => self.manifest(&digest, head),
+                Err(why) => Ok(missing("MANIFEST_UNKNOWN", &why)),
+            };
+        }
+        if let Some((_, digest)) = rest.rsplit_once("/blobs/") {
+            return match self.blob(digest) {
+                Some(path) => blob(&path, request.headers(), head).await,
+                None => Ok(missing("BLOB_UNKNOWN", &format!("nobody here has the blob {digest}"))),
+            };
+        }
+        Ok(missing("NAME_UNKNOWN", &format!("this registry does not know the path {path}")))
+    }
+
+    /// Digest of the manifest or index that a tag or digest names, or why it cannot be had.
+    async fn digest(&self, host: &str, name: &str, wanted: &str) -> Result<String, String> {
+        let by_digest = wanted.starts_with("sha256:");
+        // A digest says what the content is, whoever has it.
+        if by_digest && self.blob(wanted).is_some() {
+            return Ok(wanted.into());
+        }
+        let reference = format!("{host}/{name}{}{wanted}", if by_digest { '@' } else { ':' });
+        if let Some(digest) = self.refs.read().ok().and_then(|refs| refs.get(&reference).cloned()) {
+            return Ok(digest);
+        }
+        let Some(upstream) = &self.upstream else { return Err(format!("nobody here has the image {reference}")) };
+        let digest = upstream.pull(&reference).await.map_err(|why| format!("nobody here has the image {reference}: {why}"))?;
+        if let Ok(mut refs) = self.refs.write() {
+            refs.insert(reference, digest.clone());
+        }
+        Ok(digest)
+    }
+
+    /// Path of a blob, when it is there.
+    fn blob(&self, digest: &str) -> Option<PathBuf> {
+        let digest = digest.strip_prefix("sha256:")?;
+        let well_formed = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        Some(self.blobs.join(digest)).filter(|path| well_formed && path.exists())
+    }
+
+    fn manifest(&self, digest: &str, head: bool) -> Result<Answer> {
+        let path = self.blobs.join(digest.trim_start_matches("sha256:"));
         let bytes = fs::read(&path).attempting(|| format!("read {}", path.display()))?;
-        let media: Value = serde_json::from_slice(&bytes).attempting(|| format!("understand {}", path.display()))?;
-        let media = media["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json").to_owned();
+        let manifest: Value = serde_json::from_slice(&bytes).attempting(|| format!("understand {}", path.display()))?;
+        let media = manifest["mediaType"].as_str().unwrap_or("application/vnd.oci.image.manifest.v1+json").to_owned();
         let length = bytes.len();
         let mut answer = Answer::body(StatusCode::OK, "", if head { Vec::new() } else { bytes });
         set(&mut answer, "content-type", &media)?;
         set(&mut answer, "docker-content-digest", digest)?;
         set(&mut answer, "content-length", &length.to_string())?;
-        return Ok(answer);
+        Ok(answer)
     }
-    if let Some((_, digest)) = rest.rsplit_once("/blobs/sha256:") {
-        let path = images.blobs.join(digest);
-        let well_formed = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        if well_formed && path.exists() {
-            return blob(&path, request.headers(), head).await;
-        }
-        return Ok(missing("BLOB_UNKNOWN", &format!("nobody here has the blob sha256:{digest}")));
-    }
-    Ok(missing("NAME_UNKNOWN", &format!("this registry does not know the path {path}")))
 }
 
 /// A blob, or the part of it that `Range: bytes=<from>-[<to>]` asks for.

@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, Subcommand};
 use trinity_e2e::{
@@ -11,10 +15,12 @@ use trinity_e2e::{
     run::{Job, e2e, tidy, workspace},
     world::{
         Description, Parts, Run,
+        outside::Outside,
         ownership::{Estate, State},
         sweep::{Which, sweep},
     },
 };
+use trinity_emulators::registry::Upstream;
 
 /// Would this multi-cloud secrets platform work, and if not, what exactly is wrong?
 #[derive(Parser)]
@@ -77,7 +83,12 @@ enum Task {
     },
     /// Plays the internet for a world (used by the harness itself).
     #[command(hide = true)]
-    Gateway { config: PathBuf },
+    Gateway {
+        config: PathBuf,
+        /// Network namespace in which images are pulled that the world's own registry does not have.
+        #[arg(long)]
+        outside: Option<PathBuf>,
+    },
     /// Enters a world's namespaces (used by the harness itself).
     #[command(hide = true)]
     Namespaces { plan: PathBuf },
@@ -137,7 +148,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
         Task::Down => remove(&store()?, Which::AbandonedAndKept),
         Task::Sweep => remove(&store()?, Which::Abandoned),
-        Task::Gateway { config } => gateway(&config).await,
+        Task::Gateway { config, outside } => gateway(&config, outside.as_deref(), store).await,
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
     }
 }
@@ -240,10 +251,14 @@ fn remove(store: &Store, which: Which) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn gateway(config: &std::path::Path) -> Result<ExitCode> {
+async fn gateway(config: &Path, outside: Option<&Path>, store: impl FnOnce() -> Result<Store>) -> Result<ExitCode> {
     let attempted = || format!("read {}", config.display());
     let text = std::fs::read(config).attempting(attempted)?;
     let config = serde_json::from_slice(&text).attempting(attempted)?;
-    trinity_emulators::gateway::serve(config).await.attempting(|| "serve".into())?;
+    let upstream = match outside {
+        Some(network) => Some(Arc::new(Outside::open(network, store()?)?) as Arc<dyn Upstream>),
+        None => None,
+    };
+    trinity_emulators::gateway::serve(config, upstream).await.attempting(|| "serve".into())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,6 +19,7 @@ use crate::{
     judge::{
         cause,
         fault::{Fault, Tree},
+        outside,
         verdict::{Outcome, Verdict},
     },
     observe::{condition, kinds::Kind, until},
@@ -115,6 +116,7 @@ async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &
                 verdicts.push(unfinished(phases, &failure));
             }
             phases.next("report");
+            verdicts.push(outside::verdict(&world.description.journal)?);
             let described = describe(&world.description, &values, &report, verdicts.iter().any(Verdict::failed)).await;
             phases.next("teardown");
             if job.keep {
@@ -128,7 +130,7 @@ async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &
         }
         Err(failure) => verdicts.push(unfinished(phases, &failure)),
     }
-    for group in ["canaries", "platform", "secret_path"] {
+    for group in ["canaries", "platform", "secret_path", "outside"] {
         if !verdicts.iter().any(|v| v.group == group) {
             verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
         }
@@ -241,10 +243,7 @@ async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
             Ok(_) => Outcome::Passed,
             Err(failure) => Outcome::Failed(failure.to_string()),
         },
-        found = cause::first(client, world) => {
-            let cause = found?;
-            Outcome::Failed(format!("{}: {cause}", cause.name()))
-        }
+        found = cause::first(client, world) => Outcome::Failed(found?.to_string()),
     };
     Ok(Verdict::new("platform", format!("{root} comes up, Synced and Healthy"), outcome).took(begun.elapsed()))
 }

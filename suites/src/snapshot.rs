@@ -8,13 +8,17 @@ use kube::core::DynamicObject;
 use serde_json::{Map, Value, json};
 use trinity_e2e::report::digest::Digester;
 
-/// Fields whose values differ from run to run.
-const VOLATILE: [&str; 16] = [
-    "creationTimestamp", "deployStartedAt", "deployedAt", "finishedAt", "generation", "lastTransitionTime", "managedFields",
-    "observedAt", "reconciledAt", "refreshTime", "resourceVersion", "startedAt", "syncedResourceVersion", "uid", "id", "history",
+/// Fields whose values differ from run to run: times, counters and identifiers.
+const VOLATILE: [&str; 15] = [
+    "creationTimestamp", "deployStartedAt", "deployedAt", "finishedAt", "generation", "id", "lastTransitionTime", "managedFields",
+    "observedAt", "reconciledAt", "refreshTime", "resourceVersion", "startedAt", "syncedResourceVersion", "uid",
 ];
+/// What happened on the way, in place of how it is: it depends on who was faster.
+const HISTORY: [&str; 2] = ["history", "operationState"];
+/// Annotations that repeat the object, or that a test sets.
+const ANNOTATIONS: [&str; 2] = ["force-sync", "kubectl.kubernetes.io/last-applied-configuration"];
 
-/// An object without volatile fields; revisions of the platform become `<revision>`.
+/// An object without what differs from run to run; commits of the platform's snapshot become `<revision>`.
 pub fn normal(object: &DynamicObject) -> Value {
     let mut value = serde_json::to_value(object).expect("an object is JSON");
     clean(&mut value);
@@ -39,7 +43,7 @@ pub fn shape(secret: &Secret, digester: &Digester) -> Value {
         "name": secret.metadata.name,
         "namespace": secret.metadata.namespace,
         "labels": secret.metadata.labels.iter().flatten().map(|(k, _)| k).collect::<Vec<_>>(),
-        "annotations": secret.metadata.annotations.iter().flatten().map(|(k, _)| k).collect::<Vec<_>>(),
+        "annotations": secret.metadata.annotations.iter().flatten().map(|(k, _)| k).filter(|k| !ANNOTATIONS.contains(&k.as_str())).collect::<Vec<_>>(),
         "owners": owners,
         "type": secret.type_,
         "data": data,
@@ -49,26 +53,11 @@ pub fn shape(secret: &Secret, digester: &Digester) -> Value {
 fn clean(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| !VOLATILE.contains(&name.as_str()));
-            for (name, field) in fields.iter_mut() {
-                // A commit of the platform's snapshot, or an annotation that holds a time.
-                let commit = field.as_str().is_some_and(|t| t.len() == 40 && t.bytes().all(|b| b.is_ascii_hexdigit()));
-                if commit {
-                    *field = json!("<revision>");
-                } else if name == "syncedResourceVersion" || name == "force-sync" {
-                    *field = json!("<changes>");
-                }
-                clean(field);
-            }
+            fields.retain(|name, _| ![&VOLATILE[..], &HISTORY, &ANNOTATIONS].concat().contains(&name.as_str()));
+            fields.values_mut().for_each(clean);
         }
-        Value::Array(items) => {
-            for item in items {
-                if item.as_str().is_some_and(|t| t.len() == 40 && t.bytes().all(|b| b.is_ascii_hexdigit())) {
-                    *item = json!("<revision>");
-                }
-                clean(item);
-            }
-        }
+        Value::Array(items) => items.iter_mut().for_each(clean),
+        Value::String(text) if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) => *value = json!("<revision>"),
         _ => {}
     }
 }
@@ -78,6 +67,24 @@ mod tests {
     use k8s_openapi::ByteString;
 
     use super::*;
+
+    #[test]
+    fn what_differs_from_run_to_run_goes() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Thing",
+            "metadata": {"name": "a", "uid": "1", "annotations": {"force-sync": "1", "kept": "2"}},
+            "status": {"operationState": {"phase": "Succeeded"}, "revisions": ["8e5ddbd43118f40288560860d98bdca4f9735380", "main"]},
+        });
+        let object = serde_json::from_value(object).unwrap();
+        assert_eq!(
+            normal(&object),
+            json!({
+                "apiVersion": "v1", "kind": "Thing",
+                "metadata": {"name": "a", "annotations": {"kept": "2"}},
+                "status": {"revisions": ["<revision>", "main"]},
+            })
+        );
+    }
 
     #[test]
     fn equal_values_have_equal_ordinals_and_no_value_is_shown() {

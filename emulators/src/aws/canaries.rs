@@ -56,6 +56,9 @@ const SECRET: &str = "trinity-canary";
 const FORBIDDEN: &str = "forbidden";
 const DENIED: &str = "trinity-denied";
 
+/// User agent of canaries, so that the journal can tell them from the platform.
+pub const AGENT: &str = "trinity-e2e-canary";
+
 struct Credentials {
     key: String,
     secret: String,
@@ -133,6 +136,7 @@ impl Canaries {
             .resolve(&self.sts(), self.gateway)
             .resolve(&self.secretsmanager(), self.gateway)
             .no_proxy()
+            .user_agent(AGENT)
             .build()
             .attempting(attempted)
     }

@@ -3,7 +3,7 @@
 //! Elements that are not evaluated here are refused when a policy is read, so that none is silently ignored.
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// One string or a list of them, as policy documents allow.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +13,15 @@ pub enum OneOrMany {
     One(String),
     /// Many.
     Many(Vec<String>),
+}
+
+impl fmt::Display for OneOrMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(text) => f.write_str(text),
+            Self::Many(texts) => f.write_str(&texts.join(" or ")),
+        }
+    }
 }
 
 impl OneOrMany {
@@ -145,7 +154,7 @@ pub fn unmet(policy: &TrustDocument, provider: &str, keys: &BTreeMap<String, Str
             for (key, wanted) in tests {
                 if !holds(*operator, keys.get(key), wanted) {
                     let seen = keys.get(key).map_or("nothing", String::as_str);
-                    return format!("the trust policy wants {operator:?} {key} = {wanted:?}, the token has {seen}");
+                    return format!("the trust policy wants {key} to be {wanted} ({operator:?}), and the token has {seen}");
                 }
             }
         }

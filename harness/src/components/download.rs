@@ -166,10 +166,10 @@ struct Packaged {
     digest: String,
 }
 
-/// An error with its causes, because reqwest's own text stops at "error sending request".
+/// The innermost causes of an error; reqwest's own text stops at "error sending request".
 fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| e.source()).map(|e| format!(": {e}"));
-    std::iter::once(error.to_string()).chain(causes).collect()
+    let causes: Vec<String> = std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect();
+    causes[causes.len().saturating_sub(2)..].join(": ")
 }
 
 #[cfg(test)]

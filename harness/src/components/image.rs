@@ -219,18 +219,25 @@ pub fn mirror(address: &str) -> String {
     format!("[host.\"http://{address}\"]\ncapabilities = [\"pull\", \"resolve\"]\n")
 }
 
-/// Digests (hexadecimal) of every blob of the image with the manifest `digest`: manifest, configuration and layers.
+/// Digests (hexadecimal) of the blobs of the image with the manifest or index `digest`, as far as `folder` has them: of
+/// an index, only one platform's.
 ///
 /// # Errors
-/// When the manifest cannot be read.
+/// When a manifest cannot be read.
 pub fn blobs(folder: &Path, digest: &str) -> Result<Vec<String>> {
-    let plain = |digest: &Value| digest.as_str().unwrap_or_default().trim_start_matches("sha256:").to_owned();
-    let path = folder.join(digest.trim_start_matches("sha256:"));
+    let sha256 = digest.trim_start_matches("sha256:").to_owned();
+    let path = folder.join(&sha256);
     let attempted = || format!("read the image manifest {}", path.display());
     let manifest: Value = serde_json::from_slice(&fs::read(&path).attempting(attempted)?).attempting(attempted)?;
-    let layers = manifest["layers"].as_array().into_iter().flatten();
-    let parts = std::iter::once(&manifest["config"]).chain(layers).map(|part| plain(&part["digest"]));
-    Ok(std::iter::once(plain(&json!(digest))).chain(parts).collect())
+    let list = |name: &str| manifest[name].as_array().into_iter().flatten();
+    let parts = list("layers").chain([&manifest["config"]]).filter_map(|part| part["digest"].as_str());
+    let mut found: Vec<String> = std::iter::once(sha256).chain(parts.map(|d| d.trim_start_matches("sha256:").to_owned())).collect();
+    for inner in list("manifests").filter_map(|m| m["digest"].as_str()) {
+        if folder.join(inner.trim_start_matches("sha256:")).exists() {
+            found.extend(blobs(folder, inner)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Copies a layer, removing gzip compression when it has it.

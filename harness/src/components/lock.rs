@@ -186,7 +186,7 @@ pub struct Debian {
     pub packages: BTreeMap<String, String>,
 }
 
-/// Releases of External Secrets. For each there is a component `external-secrets-chart-<release>` and an image.
+/// Releases of External Secrets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Releases {
@@ -194,6 +194,18 @@ pub struct Releases {
     pub pinned: String,
     /// The newest release that can be built from published modules alone.
     pub buildable: String,
+    /// Version → its parts.
+    pub release: BTreeMap<String, OperatorRelease>,
+}
+
+/// Parts of one release of External Secrets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatorRelease {
+    /// Component with the chart `external-secrets-<version>.tgz`.
+    pub chart: String,
+    /// Image that the chart names.
+    pub image: String,
 }
 
 impl Lock {
@@ -225,6 +237,18 @@ impl Lock {
         self.image.iter().find(|i| i.reference == reference).ok_or_else(|| {
             Failure::new(format!("find image {reference}"), "the component lock does not list it")
                 .next("`trinity-e2e components list` shows what it lists")
+        })
+    }
+
+    /// The release of the operator with that version.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn operator_release(&self, version: &str) -> Result<&OperatorRelease> {
+        self.operator.release.get(version).ok_or_else(|| {
+            let known: Vec<&str> = self.operator.release.keys().map(String::as_str).collect();
+            Failure::new(format!("find external-secrets {version}"), "the component lock does not list it")
+                .next(format!("it lists {}", known.join(" and ")))
         })
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use serde_json::Value;
 
 use super::{
-    cache::{Cache, Making, hash_bytes},
+    cache::{Cache, Making, hash, hash_bytes},
     download::{Web, save},
 };
 use crate::failure::{Attempt, Failure, Result};
@@ -13,45 +13,68 @@ use crate::failure::{Attempt, Failure, Result};
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
                       application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// Pulls `reference` for linux/amd64; returns its blobs and the manifest's digest.
+/// Pulls `reference` for linux/amd64; returns its blobs and the digest of what the reference names: its manifest, or the
+/// index that lists its manifest. Blobs that the cache has are not downloaded again.
 ///
 /// # Errors
 /// When the registry cannot be reached, does not have it, or sends something else than its digest says.
 pub async fn pull(web: &Web, cache: &Cache, making: &Making, reference: &str) -> Result<(BTreeMap<String, String>, String)> {
     let image = parse(reference);
     let mut token = None;
-    let mut tag = image.tag.to_owned();
-    loop {
-        let url = format!("{}/{}/manifests/{tag}", image.base, image.name);
-        let bytes = fetch(web, &url, &mut token).await?.bytes().await.attempting(|| format!("get {url}"))?;
-        let digest = format!("sha256:{}", hash_bytes(&bytes));
-        if tag.starts_with("sha256:") && tag != digest {
-            return Err(Failure::new(format!("verify {url}"), format!("its digest is {digest}")));
-        }
-        let manifest: Value = serde_json::from_slice(&bytes).attempting(|| format!("understand {url}"))?;
-        if let Some(list) = manifest["manifests"].as_array() {
-            let wanted = list.iter().find(|m| m["platform"]["os"] == "linux" && m["platform"]["architecture"] == "amd64");
-            let wanted = wanted.and_then(|m| m["digest"].as_str()).filter(|d| *d != tag);
-            tag = wanted.ok_or_else(|| Failure::new(format!("pull {reference}"), "it has no image for linux/amd64"))?.into();
-            continue;
-        }
-        let path = making.folder.join("manifest");
-        fs::write(&path, &bytes).attempting(|| format!("write {}", path.display()))?;
-        let mut files = BTreeMap::from([("manifest".to_owned(), cache.add(&path)?)]);
-        let layers = manifest["layers"].as_array().into_iter().flatten();
-        for (i, part) in std::iter::once(&manifest["config"]).chain(layers).enumerate() {
-            let expected = part["digest"].as_str().unwrap_or_default();
+    let mut files = BTreeMap::new();
+    let (digest, mut manifest) = document(web, cache, making, &image, image.tag, &mut token).await?;
+    if let Some(list) = manifest["manifests"].as_array() {
+        files.insert("index".to_owned(), digest.clone());
+        let wanted = list.iter().find(|m| m["platform"]["os"] == "linux" && m["platform"]["architecture"] == "amd64");
+        let wanted = wanted.and_then(|m| m["digest"].as_str()).map(ToOwned::to_owned);
+        let wanted = wanted.ok_or_else(|| Failure::new(format!("pull {reference}"), "it has no image for linux/amd64"))?;
+        let (inner, document) = document(web, cache, making, &image, &wanted, &mut token).await?;
+        files.insert("manifest".to_owned(), inner);
+        manifest = document;
+    } else {
+        files.insert("manifest".to_owned(), digest.clone());
+    }
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    for (i, part) in std::iter::once(&manifest["config"]).chain(layers).enumerate() {
+        let expected = part["digest"].as_str().unwrap_or_default();
+        let sha256 = expected.strip_prefix("sha256:").ok_or_else(|| Failure::new(format!("pull {reference}"), format!("it has a part {expected:?}")))?;
+        if !cache.blob(sha256).exists() {
             let url = format!("{}/{}/blobs/{expected}", image.base, image.name);
             let path = making.folder.join("blob");
             save(fetch(web, &url, &mut token).await?, &path).await.attempting(|| format!("download {url}"))?;
-            let sha256 = cache.add(&path)?;
-            if expected != format!("sha256:{sha256}") {
-                return Err(Failure::new(format!("verify {url}"), format!("its digest is sha256:{sha256}")));
-            }
-            files.insert(format!("part-{i}"), sha256);
+            verify(&url, expected, &hash(&path).attempting(|| format!("read {}", path.display()))?)?;
+            cache.add(&path)?;
         }
-        return Ok((files, digest));
+        files.insert(format!("part-{i}"), sha256.to_owned());
     }
+    Ok((files, format!("sha256:{digest}")))
+}
+
+/// A manifest or index by tag or digest, now in the cache, and its SHA-256.
+async fn document(
+    web: &Web,
+    cache: &Cache,
+    making: &Making,
+    image: &Reference<'_>,
+    tag: &str,
+    token: &mut Option<String>,
+) -> Result<(String, Value)> {
+    let url = format!("{}/{}/manifests/{tag}", image.base, image.name);
+    let bytes = fetch(web, &url, token).await?.bytes().await.attempting(|| format!("get {url}"))?;
+    if tag.starts_with("sha256:") {
+        verify(&url, tag, &hash_bytes(&bytes))?;
+    }
+    let path = making.folder.join("document");
+    fs::write(&path, &bytes).attempting(|| format!("write {}", path.display()))?;
+    let document = serde_json::from_slice(&bytes).attempting(|| format!("understand {url}"))?;
+    Ok((cache.add(&path)?, document))
+}
+
+fn verify(url: &str, expected: &str, sha256: &str) -> Result<()> {
+    if expected == format!("sha256:{sha256}") {
+        return Ok(());
+    }
+    Err(Failure::new(format!("verify {url}"), format!("its digest is sha256:{sha256}, and {expected} was asked for")))
 }
 
 /// GET, once more with the token that the registry asks for.

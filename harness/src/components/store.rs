@@ -162,8 +162,9 @@ impl Store {
     }
 
     async fn operator_release(&self, version: &str) -> Result<Operator> {
-        let chart = self.obtain(&format!("external-secrets-chart-{version}")).await?;
-        let image = self.images(&[&format!("ghcr.io/external-secrets/external-secrets:v{version}")]).await?;
+        let release = self.lock.operator_release(version)?;
+        let chart = self.obtain(&release.chart).await?;
+        let image = self.images(&[&release.image]).await?;
         Ok(Operator { version: version.into(), chart, image, stands_in: None })
     }
 
@@ -369,6 +370,30 @@ impl Store {
         Ok(BTreeMap::new())
     }
 
+    /// Pulls an image that is not in the lock, again even when the cache has it, because its tag may have moved. Returns
+    /// its digest (`sha256:…`).
+    ///
+    /// # Errors
+    /// When its registry cannot be reached or does not have it, and the cache has not either.
+    pub async fn pull(&self, reference: &str) -> Result<String> {
+        let key = format!("pulled-{}", plain(reference));
+        let making = self.cache.make(&key).await?;
+        match registry::pull(&self.web, &self.cache, &making, reference).await {
+            Ok((files, digest)) => {
+                let entry = Entry {
+                    name: reference.into(),
+                    version: digest.clone(),
+                    origin: Origin::Pull,
+                    files,
+                    manifest: Some(digest.clone()),
+                };
+                self.cache.publish(&key, &making, &entry)?;
+                Ok(digest)
+            }
+            Err(failure) => self.cache.entry(&key).and_then(|entry| entry.manifest).ok_or(failure),
+        }
+    }
+
     async fn image(&self, wanted: &Image) -> Result<(Artifact, String)> {
         let parts = match &wanted.compose {
             Some(compose) => {
@@ -379,8 +404,7 @@ impl Store {
             None => String::new(),
         };
         let recipe = format!("{wanted:?} {parts} {:?}", self.lock.debian);
-        let plain: String = wanted.reference.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
-        let key = format!("image-{plain}-{}", &hash_bytes(recipe.as_bytes())[..12]);
+        let key = format!("image-{}-{}", plain(&wanted.reference), &hash_bytes(recipe.as_bytes())[..12]);
         let entry = self.entry(&key, async |making| self.find_image(wanted, making).await).await?;
         let manifest = entry.manifest.clone().ok_or_else(|| Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest"))?;
         let artifact = Artifact {
@@ -542,6 +566,11 @@ const fn attempt(origin: Origin) -> &'static str {
         Origin::Debian => "installing from Debian",
         Origin::PyPI => "installing from PyPI",
     }
+}
+
+/// An image reference as a file name.
+fn plain(reference: &str) -> String {
+    reference.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
 
 fn first_line(failure: &Failure) -> String {

@@ -20,7 +20,7 @@ use tokio::{
     net::{TcpListener, UnixDatagram},
     process::{Child, Command},
 };
-use trinity_emulators::{config::Images, registry};
+use trinity_emulators::{config::Images, registry::Registry};
 
 use super::{cache::Making, image, store::ImageSet};
 use crate::{
@@ -47,13 +47,11 @@ pub async fn unpack(making: &Making, images: &ImageSet) -> Result<()> {
     let hosts = making.folder.join("hosts/_default");
     fs::create_dir_all(&hosts).attempting(|| format!("make {}", hosts.display()))?;
     fs::write(hosts.join("hosts.toml"), image::mirror(&registry.to_string())).attempting(|| format!("write to {}", hosts.display()))?;
-    let serving = tokio::spawn(registry::serve(
-        listener,
-        Images {
-            blobs: images.blobs.clone(),
-            refs: images.refs.clone(),
-        },
-    ));
+    let served = Images {
+        blobs: images.blobs.clone(),
+        refs: images.refs.clone(),
+    };
+    let serving = tokio::spawn(Registry::new(&served, None).serve(listener));
     let config = format!(
         "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n\
          [plugins.\"io.containerd.gc.v1.scheduler\"]\n\

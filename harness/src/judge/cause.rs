@@ -1,4 +1,4 @@
-//! Causes, from the events of External Secrets (its conditions say the same for all) and the gateway's journal.
+//! Causes, from events (the conditions of External Secrets say the same for all) and the gateway's journal.
 
 use std::{fmt, path::Path};
 
@@ -20,29 +20,26 @@ use crate::{
 /// A cause that waiting does not cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The cloud does not trust the operator's token.
+    /// The cloud does not let the operator in, or not to this secret.
     IdentityRefused {
-        /// The cloud's error code.
-        code: String,
-        /// What exactly was refused.
-        reason: String,
-    },
-    /// The cloud knows the operator and does not let it read this secret.
-    AccessDenied {
-        /// The cloud's message.
-        reason: String,
+        /// Which link of the chain from service account to secret is broken.
+        link: Link,
+        /// What the cloud or the operator says.
+        seen: String,
     },
     /// The backend has no such secret.
-    SecretMissing {
+    ValueMissing {
         /// The object that wants it.
         object: String,
         /// Key in the backend.
         key: String,
     },
-    /// The operator's service account has no cloud identity.
-    ServiceAccountUnannotated {
-        /// The operator's message.
-        reason: String,
+    /// No registry has an image.
+    ImageUnavailable {
+        /// Its reference.
+        image: String,
+        /// The Pod that wants it.
+        pod: String,
     },
     /// Git and the cluster differ for ever.
     Drift {
@@ -53,20 +50,40 @@ pub enum Cause {
     },
 }
 
+/// A link of the chain of identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// The service account says which cloud identity it has.
+    Annotation,
+    /// The cloud trusts the cluster's token for that identity.
+    Trust,
+    /// The identity may read the secret.
+    Permission,
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.name())?;
         match self {
-            Self::IdentityRefused { code, reason } => write!(f, "identity refused ({code}): {reason}"),
-            Self::AccessDenied { reason } => write!(f, "access denied: {reason}"),
-            Self::SecretMissing { object, key } => {
-                write!(f, "secret missing in the backend: {object} wants {key:?} (Secret does not exist)")
+            Self::IdentityRefused { link, seen } => {
+                let (what, next) = match link {
+                    Link::Annotation => ("the service account names no role", "annotate it with eks.amazonaws.com/role-arn"),
+                    Link::Trust => ("the role does not trust the operator's token", "compare the role's trust policy with the token's issuer, audience and subject"),
+                    Link::Permission => ("the role may not read the secret", "allow it in a policy of the role, by the secret's ARN"),
+                };
+                write!(f, "{what}: {seen}\n  next: {next}")
             }
-            Self::ServiceAccountUnannotated { reason } => {
-                write!(f, "service account without cloud identity (eks.amazonaws.com/role-arn): {reason}")
-            }
+            Self::ValueMissing { object, key } => write!(
+                f,
+                "{object} wants {key:?}, and the backend has no such secret (Secret does not exist)\n  next: create it in the backend, or correct remoteRef.key"
+            ),
+            Self::ImageUnavailable { image, pod } => write!(
+                f,
+                "{pod} wants {image}, which neither the component lock nor its own registry has\n  next: correct the reference, put the image into a mirror folder, or run where its registry can be reached"
+            ),
             Self::Drift { application, fields } => write!(
                 f,
-                "drift: {application} stays OutOfSync because Git does not pin list defaults that the API server fills in: {}",
+                "{application} stays OutOfSync, because the API server fills in list defaults that Git does not pin: {}\n  next: write these fields into Git with the values that the cluster has",
                 fields.join(", ")
             ),
         }
@@ -78,42 +95,49 @@ impl Cause {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::IdentityRefused { .. } => "identity-refused",
-            Self::AccessDenied { .. } => "access-denied",
-            Self::SecretMissing { .. } => "secret-missing",
-            Self::ServiceAccountUnannotated { .. } => "service-account-unannotated",
+            Self::ValueMissing { .. } => "value-missing",
+            Self::ImageUnavailable { .. } => "image-unavailable",
             Self::Drift { .. } => "drift",
         }
     }
 }
 
 /// The cause that a message of the operator names for certain. Ordering problems ("store not ready") pass and are none.
+/// `refusal` is the latest refusal of the cloud, which knows more than it told the operator.
 pub fn classify(object: &str, message: &str, refusal: Option<&journal::Line>) -> Option<Cause> {
-    let code = |line: &journal::Line| line.note.code.clone().unwrap_or_default();
+    let refused = |link, seen: &str| Some(Cause::IdentityRefused { link, seen: seen.to_owned() });
     if message.contains("an IAM role must be associated with service account") {
-        return Some(Cause::ServiceAccountUnannotated {
-            reason: message.to_owned(),
-        });
+        return refused(Link::Annotation, message);
     }
     if message.contains("AssumeRoleWithWebIdentity") {
-        let (code, reason) = match refusal {
-            Some(line) => (code(line), line.note.reason.clone().unwrap_or_default()),
-            None => ("unknown".into(), message.to_owned()),
-        };
-        return Some(Cause::IdentityRefused { code, reason });
+        let Some(line) = refusal else { return refused(Link::Trust, message) };
+        let (code, reason) = (line.note.code.clone().unwrap_or_default(), line.note.reason.clone().unwrap_or_default());
+        return refused(Link::Trust, &format!("{code}: {reason}"));
     }
     if message.contains("AccessDeniedException") {
-        return Some(Cause::AccessDenied {
-            reason: message.to_owned(),
-        });
+        return refused(Link::Permission, message);
     }
     if message.contains("Secret does not exist") {
         let key = message.split_once("(key: ").and_then(|(_, rest)| rest.split_once(')')).map_or("", |(key, _)| key);
-        return Some(Cause::SecretMissing {
+        return Some(Cause::ValueMissing {
             object: object.to_owned(),
             key: key.to_owned(),
         });
     }
     None
+}
+
+/// The image that a Pod's event complains about, when the registry has said that nobody has it. Any other failure to pull
+/// may pass.
+fn missing_image(pod: &str, message: &str, requests: &[journal::Line]) -> Option<Cause> {
+    let image = message.strip_prefix("Failed to pull image \"")?.split('"').next()?;
+    let unknown = |l: &journal::Line| {
+        l.note.code.as_deref() == Some("MANIFEST_UNKNOWN") && l.note.reason.as_ref().is_some_and(|reason| reason.contains(image))
+    };
+    requests.iter().any(unknown).then(|| Cause::ImageUnavailable {
+        image: image.to_owned(),
+        pod: pod.to_owned(),
+    })
 }
 
 /// Watches the world and returns the first cause that is certain. It ends only then, or when a watch is refused.
@@ -139,13 +163,20 @@ async fn from_events(client: &Client, gateway: &Path) -> Result<Cause> {
             Err(e) => return Err(Failure::new(attempted(), e)),
         };
         let kind = event.involved_object.kind.clone().unwrap_or_default();
-        if kind != "ExternalSecret" && kind != "ClusterSecretStore" {
-            continue;
-        }
         let object = format!("{kind} {}", event.involved_object.name.clone().unwrap_or_default());
-        let refusals = journal::read(gateway).attempting(attempted)?;
-        let refusal = refusals.iter().rev().find(|l| l.note.code.is_some() && l.note.action.as_deref() == Some("sts:AssumeRoleWithWebIdentity"));
-        if let Some(cause) = classify(&object, &event.message.unwrap_or_default(), refusal) {
+        let message = event.message.unwrap_or_default();
+        let requests = || journal::read(gateway).attempting(attempted);
+        let cause = match kind.as_str() {
+            "ClusterSecretStore" | "ExternalSecret" => {
+                let requests = requests()?;
+                let assumed = |l: &&journal::Line| l.note.action.as_deref() == Some("sts:AssumeRoleWithWebIdentity");
+                let refusal = requests.iter().rev().filter(assumed).find(|l| !l.note.canary && l.note.code.is_some());
+                classify(&object, &message, refusal)
+            }
+            "Pod" => missing_image(&object, &message, &requests()?),
+            _ => None,
+        };
+        if let Some(cause) = cause {
             return Ok(cause);
         }
     }
@@ -179,15 +210,18 @@ mod tests {
         let absent = "error processing spec.data[0] (key: provider-test-secret), err: Secret does not exist";
         assert_eq!(
             classify("ExternalSecret a", absent, None),
-            Some(Cause::SecretMissing {
+            Some(Cause::ValueMissing {
                 object: "ExternalSecret a".into(),
                 key: "provider-test-secret".into()
             })
         );
-        let refused = "operation error STS: AssumeRoleWithWebIdentity, https response error StatusCode: 403";
-        assert_eq!(classify("x", refused, None).unwrap().name(), "identity-refused");
-        let bare = "unable to create session: an IAM role must be associated with service account external-secrets (namespace: external-secrets)";
-        assert_eq!(classify("x", bare, None).unwrap().name(), "service-account-unannotated");
+        let link = |message: &str| match classify("x", message, None) {
+            Some(Cause::IdentityRefused { link, .. }) => Some(link),
+            _ => None,
+        };
+        assert_eq!(link("operation error STS: AssumeRoleWithWebIdentity, https response error StatusCode: 403"), Some(Link::Trust));
+        assert_eq!(link("unable to create session: an IAM role must be associated with service account a (namespace: b)"), Some(Link::Annotation));
+        assert_eq!(link("api error AccessDeniedException: User is not authorized"), Some(Link::Permission));
         assert_eq!(classify("x", "could not get ClusterSecretStore \"trinity-aws\", not found", None), None);
     }
 }

@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod drift;
 pub mod fault;
+pub mod outside;
 pub mod verdict;
 
 pub use cause::Cause;

@@ -148,7 +148,7 @@ impl World {
             trust: &path("gateway.crt"),
         })?;
         let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
-        plan.processes.push(Process::new("gateway", program).args(["gateway".to_owned(), path("gateway.json").display().to_string()]).notifies());
+        plan.processes.push(Process::new("gateway", program).args(["gateway", "--outside"].map(Into::into).into_iter().chain([path(settings::OUTSIDE), path("gateway.json")].map(|p| p.display().to_string()))).notifies());
         plan.processes.push(localstack(parts, folder));
         let description = Description {
             run: run.into(),

@@ -2,6 +2,7 @@
 
 pub mod bringup;
 pub mod description;
+pub mod outside;
 pub mod ownership;
 pub mod parts;
 pub mod run;

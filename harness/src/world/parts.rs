@@ -47,7 +47,7 @@ impl Parts {
             .image
             .iter()
             .map(|image| image.reference.as_str())
-            .filter(|reference| !reference.contains("/external-secrets:"))
+            .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
             .collect();
         let mut images = store.images(&references).await?;
         images.refs.extend(operator.image.refs);

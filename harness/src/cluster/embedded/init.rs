@@ -205,17 +205,25 @@ fn connected(inbox: &Receiver<Signal>) -> bool {
     }
 }
 
-/// Makes the mounts private, then shared among the world's own containers, and empties the scratch folders.
+/// Shares the mounts, which are private already, among the world's own containers, and empties the scratch folders.
 fn isolate(plan: &Plan) -> Result<()> {
     let none: Option<&str> = None;
     let attempted = || "separate the world's mounts from the machine's".to_owned();
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).attempting(attempted)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SHARED, none).attempting(attempted)?;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none).attempting(|| "mount /proc".into())?;
+    // On many machines it is a link to /run, which is about to be empty.
+    let resolver = fs::canonicalize("/etc/resolv.conf").and_then(|path| Ok((fs::read(&path)?, path)));
     for folder in &plan.scratch {
         fs::create_dir_all(folder).attempting(|| format!("make {}", folder.display()))?;
         mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
             .attempting(|| format!("mount a private {}", folder.display()))?;
+    }
+    if let Ok((text, path)) = resolver.as_ref().map(|(text, path)| (text, path.as_path())) {
+        if !path.exists() {
+            let attempted = || format!("keep {}", path.display());
+            fs::create_dir_all(path.parent().unwrap_or(path)).attempting(attempted)?;
+            fs::write(path, text).attempting(attempted)?;
+        }
     }
     sethostname(&plan.hostname).attempting(|| format!("set the host name {}", plan.hostname))
 }

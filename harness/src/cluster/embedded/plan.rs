@@ -19,6 +19,8 @@ pub struct Plan {
     pub network: Network,
     /// Folders of the machine that get an empty memory file system, private to the world.
     pub scratch: Vec<PathBuf>,
+    /// File that holds the machine's network namespace, in the world's mounts only.
+    pub outside: PathBuf,
     /// Kernel settings of the world's network namespace: path below /proc/sys, value.
     pub sysctls: Vec<(String, String)>,
     /// The processes; each starts as soon as all it comes `after` are ready.

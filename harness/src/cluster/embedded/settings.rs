@@ -24,6 +24,8 @@ const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CONTAINERD: &str = "/run/containerd/containerd.sock";
 /// The gateway's read-only registry, which containerd asks before every other one.
 pub const REGISTRY: &str = "127.0.0.1:5000";
+/// File in a world's folder that holds the machine's network namespace.
+pub const OUTSIDE: &str = "outside";
 /// The sandbox image; containerd has to be told, no manifest names it.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 
@@ -75,6 +77,7 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
         hostname: pki::NODE.into(),
         network: inputs.network,
         scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
+        outside: inputs.folder.join(OUTSIDE),
         sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
         processes: settings.processes(),
     })

@@ -1,0 +1,47 @@
+//! Calls to the outside that nobody declared: what the platform asked the gateway for and the gateway does not play.
+
+use std::{collections::BTreeSet, path::Path};
+
+use trinity_emulators::journal;
+
+use super::verdict::{Outcome, Verdict};
+use crate::failure::{Attempt, Result};
+
+/// A verdict on the whole journal of a world.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn verdict(journal: &Path) -> Result<Verdict> {
+    let lines = journal::read(journal).attempting(|| "judge the calls to the outside".into())?;
+    let outcome = match findings(&lines) {
+        findings if findings.is_empty() => Outcome::Passed,
+        findings => Outcome::Failed(format!("{}\n  next: declare the host, or find out what calls it", findings.join("\n"))),
+    };
+    Ok(Verdict::new("outside", "the platform calls no host that nobody declared", outcome))
+}
+
+/// What each unexpected call was, once.
+fn findings(lines: &[journal::Line]) -> Vec<String> {
+    let found: BTreeSet<String> = lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default()).collect();
+    found.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_is_told_once() {
+        let line = r#"{"time":"2026-01-01T00:00:00Z","host":"example.com","method":"GET","path":"/","status":421,"milliseconds":0"#;
+        let lines: Vec<journal::Line> = [
+            format!("{line}}}"),
+            format!(r#"{line},"finding":true,"reason":"nothing here plays https://example.com/"}}"#),
+            format!(r#"{line},"finding":true,"reason":"nothing here plays https://example.com/"}}"#),
+        ]
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+        assert_eq!(findings(&lines), ["nothing here plays https://example.com/"]);
+        assert!(findings(&lines[..1]).is_empty());
+    }
+}
