@@ -13,6 +13,7 @@ use tracing::info;
 use trinity_emulators::aws::canaries::Outcome as Canary;
 
 use crate::{
+    cluster::embedded::preflight,
     components::Store,
     failure::{Attempt, Failure, Result},
     gitops::argocd,
@@ -22,7 +23,7 @@ use crate::{
         outside,
         verdict::{Outcome, Verdict},
     },
-    observe::{condition, kinds::Kind, until},
+    observe::{condition, kinds::Kind, until_all},
     report::{Phases, bundle, conclusion, junit, redact::Redactor, table},
     suite::Suites,
     world::{
@@ -76,6 +77,7 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
     let mut phases = Phases::begin("sweep");
     let estate = Estate::open()?;
+    preflight::check(estate.root())?;
     tidy(&estate, store)?;
     let run = Run::begin(&estate)?;
     let passed = conduct(store, job, &estate, &run.id, &mut phases).await;
@@ -236,16 +238,16 @@ async fn judge(
 async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
     let root = argocd::plant(client, &world.root).await?;
-    let what = format!("application {root} is Synced and Healthy");
-    let applications = Kind::Application.within(client, argocd::NAMESPACE);
+    let what = format!("{root} and all its applications are Synced and Healthy");
+    let claim = condition::tree_synced_and_healthy(format!("{}/{root}", argocd::NAMESPACE));
     let outcome = tokio::select! {
-        up = until(applications, &root, &what, PLATFORM, condition::synced_and_healthy) => match up {
+        up = until_all(Kind::Application.all(client), &what, PLATFORM, claim) => match up {
             Ok(_) => Outcome::Passed,
             Err(failure) => Outcome::Failed(failure.to_string()),
         },
         found = cause::first(client, world) => Outcome::Failed(found?.to_string()),
     };
-    Ok(Verdict::new("platform", format!("{root} comes up, Synced and Healthy"), outcome).took(begun.elapsed()))
+    Ok(Verdict::new("platform", what, outcome).took(begun.elapsed()))
 }
 
 fn canary(canary: &Canary) -> Verdict {

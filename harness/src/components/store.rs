@@ -84,11 +84,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store.
+    /// Opens the store of the harness's own component lock.
     ///
     /// # Errors
     /// When the lock is not valid, the cache cannot be made, or a mirror was named that is not there.
     pub fn open(options: Options) -> Result<Self> {
+        Self::with(Lock::load()?, options)
+    }
+
+    /// Opens the store of a component lock.
+    ///
+    /// # Errors
+    /// When the cache cannot be made, or a mirror was named that is not there.
+    pub fn with(lock: Lock, options: Options) -> Result<Self> {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = options
             .cache
@@ -99,7 +107,7 @@ impl Store {
         }
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mirror");
         Ok(Self {
-            lock: Lock::load()?,
+            lock,
             cache: Cache::open(cache)?,
             mirror: options.mirror.or_else(|| beside.is_dir().then_some(beside)),
             web: Web::new()?,

@@ -13,23 +13,24 @@ use crate::{
     world::Description,
 };
 
-/// The drift of an application: Argo CD has corrected it more than once since its sync succeeded, and it is OutOfSync
-/// all the same, because the cluster has a field inside a list that Git has not. Argo CD compares such lists as a whole.
+/// The drift of an application: its sync succeeded, Argo CD has corrected it at least once since, and it is OutOfSync all
+/// the same, because the cluster has a field inside a list of a custom resource that Git has not. Argo CD compares such
+/// lists as a whole; of Kubernetes' own kinds it knows the defaults.
 ///
 /// # Errors
 /// When Git's manifests cannot be rendered or a live object cannot be read.
 pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Option<Cause>> {
     let status = &application.data["status"];
     let operation = &status["operationState"];
-    // The first correction may still have compared with a state from before the sync.
-    let corrections = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().unwrap_or(0);
-    let drifts = status["sync"]["status"] == "OutOfSync" && operation["phase"] == "Succeeded" && corrections > 1;
+    // Alone it would prove nothing: the first correction may have compared with a state from before the sync.
+    let corrected = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().is_some_and(|n| n > 0);
+    let drifts = status["sync"]["status"] == "OutOfSync" && operation["phase"] == "Succeeded" && corrected;
     let Some(path) = application.data["spec"]["source"]["path"].as_str().filter(|_| drifts) else {
         return Ok(None);
     };
     let desired = render(world, path).await?;
     let mut fields = Vec::new();
-    for resource in status["resources"].as_array().into_iter().flatten().filter(|r| r["status"] == "OutOfSync") {
+    for resource in status["resources"].as_array().into_iter().flatten().filter(|r| r["status"] == "OutOfSync" && custom(r)) {
         let text = |field: &str| resource[field].as_str().unwrap_or_default();
         let matches = |d: &&Value| d["kind"] == resource["kind"] && d["metadata"]["name"] == resource["name"];
         let Some(wanted) = desired.iter().find(matches) else { continue };
@@ -52,6 +53,11 @@ async fn render(world: &Description, path: &str) -> Result<Vec<Value>> {
     serde_yaml::Deserializer::from_str(&yaml)
         .map(|document| serde::Deserialize::deserialize(document).map_err(|e| Failure::new(format!("render {path}"), e)))
         .collect()
+}
+
+/// Whether a resource of an application's status is of a kind that Kubernetes itself does not have.
+fn custom(resource: &Value) -> bool {
+    resource["group"].as_str().is_some_and(|group| group.contains('.') && !group.ends_with(".k8s.io"))
 }
 
 /// Paths below list elements that `live` has and `wanted` has not.

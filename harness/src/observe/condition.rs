@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use super::Expectation;
+use super::{Expectation, group::Objects};
 
 /// The object exists.
 pub fn exists<K>(object: Option<&K>) -> Expectation {
@@ -20,7 +20,8 @@ pub fn exists<K>(object: Option<&K>) -> Expectation {
     }
 }
 
-/// An Argo CD Application is Synced and Healthy, and no operation runs.
+/// An Argo CD Application is Synced and Healthy, no operation runs, and the comparison that says so is not older than
+/// the last operation.
 pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
     let Some(application) = application else {
         return Expectation::pending("it does not exist");
@@ -29,18 +30,40 @@ pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
     let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
     let (sync, health) = (text(&status["sync"]["status"]), text(&status["health"]["status"]));
     let operation = &status["operationState"];
-    if sync == "Synced" && health == "Healthy" && application.data.get("operation").is_none_or(Value::is_null) {
+    let idle = application.data.get("operation").is_none_or(Value::is_null);
+    // Both are RFC 3339 in UTC with seconds, so they sort as texts do.
+    let current = operation["finishedAt"].as_str() <= status["reconciledAt"].as_str();
+    if sync == "Synced" && health == "Healthy" && idle && current {
         return Expectation::Held;
     }
-    let conditions: Vec<String> = status["conditions"].as_array().into_iter().flatten().map(|c| text(&c["message"])).collect();
     let mut why = format!("sync {sync}, health {health}");
     if let Some(message) = operation["message"].as_str() {
         why += &format!(", operation {}: {message}", text(&operation["phase"]));
     }
-    if !conditions.is_empty() {
-        why += &format!("; {}", conditions.join("; "));
+    for condition in status["conditions"].as_array().into_iter().flatten() {
+        why += &format!("; {}", text(&condition["message"]));
     }
     Expectation::Pending(why)
+}
+
+/// The application `root` (`namespace/name`), the applications that it consists of, and theirs in turn, are Synced and
+/// Healthy.
+pub fn tree_synced_and_healthy(root: String) -> impl Fn(&Objects) -> Expectation {
+    move |applications| {
+        let mut waiting = vec![root.clone()];
+        let mut expectation = Expectation::Held;
+        while let Some(name) = waiting.pop() {
+            let application = applications.get(&name);
+            expectation = expectation.and(match synced_and_healthy(application) {
+                Expectation::Pending(why) => Expectation::Pending(format!("application {name}: {why}")),
+                other => other,
+            });
+            let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
+            let children = resources.into_iter().flatten().filter(|r| r["kind"] == "Application");
+            waiting.extend(children.filter_map(|r| Some(format!("{}/{}", r["namespace"].as_str()?, r["name"].as_str()?))));
+        }
+        expectation
+    }
 }
 
 /// A Deployment has its latest generation rolled out and available.
@@ -154,6 +177,35 @@ mod tests {
             "sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Running", "message": "waiting"}}}));
         assert_eq!(synced_and_healthy(Some(&bad)), Expectation::pending("sync OutOfSync, health Healthy, operation Running: waiting"));
         assert!(matches!(synced_and_healthy(None), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn a_comparison_from_before_the_last_sync_says_nothing() {
+        let application = |reconciled: &str| {
+            object(json!({"metadata": {"name": "a"}, "status": {
+                "sync": {"status": "Synced"}, "health": {"status": "Healthy"}, "reconciledAt": reconciled,
+                "operationState": {"phase": "Succeeded", "finishedAt": "2026-01-01T00:00:10Z", "message": "done"}}}))
+        };
+        assert_eq!(synced_and_healthy(Some(&application("2026-01-01T00:00:10Z"))), Expectation::Held);
+        assert!(matches!(synced_and_healthy(Some(&application("2026-01-01T00:00:09Z"))), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn a_tree_is_as_healthy_as_its_least_healthy_child() {
+        let application = |health: &str, children: &[&str]| {
+            let resources: Vec<Value> =
+                children.iter().map(|c| json!({"kind": "Application", "namespace": "argocd", "name": c})).collect();
+            object(json!({"metadata": {"name": "x"}, "status": {
+                "sync": {"status": "Synced"}, "health": {"status": health}, "resources": resources}}))
+        };
+        let claim = tree_synced_and_healthy("argocd/root".into());
+        let mut objects = Objects::from([("argocd/root".to_owned(), application("Healthy", &["child"]))]);
+        assert_eq!(claim(&objects), Expectation::pending("application argocd/child: it does not exist"));
+        objects.insert("argocd/child".into(), application("Progressing", &[]));
+        assert_eq!(claim(&objects), Expectation::pending("application argocd/child: sync Synced, health Progressing"));
+        objects.insert("argocd/child".into(), application("Healthy", &[]));
+        assert_eq!(claim(&objects), Expectation::Held);
+        assert!(matches!(claim(&Objects::new()), Expectation::Pending(_)));
     }
 
     #[test]

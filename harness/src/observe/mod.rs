@@ -2,8 +2,10 @@
 
 pub mod condition;
 pub mod expectation;
+pub mod group;
 pub mod kinds;
 pub mod wait;
 
 pub use expectation::Expectation;
+pub use group::until_all;
 pub use wait::until;

@@ -29,7 +29,6 @@ use crate::{
         network::Network,
         pki,
         plan::Process,
-        preflight,
         settings::{self, Inputs, REGISTRY},
         supervisor::Supervisor,
     },
@@ -76,7 +75,6 @@ impl World {
     /// # Errors
     /// What could not be started. What was made until then is removed; the logs are kept in `report`.
     pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str, report: &Path) -> Result<Self> {
-        preflight::check(estate.root())?;
         let (claim, network) = estate.claim_world(&wish.cloud, run)?;
         match Self::build(&claim, network, parts, wish, run).await {
             Ok((description, supervisor)) => Ok(Self {

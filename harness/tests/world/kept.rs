@@ -1,0 +1,174 @@
+//! The main job with its worlds kept: what they are good for, side by side, and how they go.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use quick_junit::{Report, TestCaseStatus};
+use tokio::net::TcpListener;
+use trinity_e2e::components::{Options, Store};
+use trinity_emulators::{config::Images, registry::Registry};
+use walkdir::WalkDir;
+
+use crate::machine::{Machine, Told};
+
+/// kubectl for one kept world.
+struct Cluster {
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Cluster {
+    /// The kept world whose name begins with `world`, as `trinity-e2e kubeconfig` tells it.
+    fn find(machine: &Machine, world: &str) -> Self {
+        let told = machine.run(&["kubeconfig", world]);
+        told.assert_success();
+        // The second line of the hint is a command that can be copied.
+        let hint = told.stderr.lines().last().unwrap();
+        Self {
+            kubectl: hint.split(' ').next().unwrap().into(),
+            kubeconfig: told.stdout.trim().into(),
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command.args(args).env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    #[track_caller]
+    fn kubectl(&self, args: &[&str]) -> String {
+        let told = Told::from(self.command(args).output().unwrap());
+        told.assert_success();
+        told.stdout
+    }
+}
+
+#[test]
+fn two_kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
+    let machine = Machine::new();
+    let buildable = Store::open(Options::default()).unwrap().lock.operator.buildable;
+    let first = machine.run_e2e(&["--keep"]);
+    first.assert_success();
+    let second = machine.run_e2e(&["--keep", "--operator", &buildable]);
+    second.assert_success();
+    claims_are_in_the_reports(&machine);
+    a_cell_is_no_pass_of_the_pinned_release(&second, &buildable);
+
+    let ambiguous = machine.run(&["kubeconfig"]);
+    assert!(!ambiguous.success);
+    let names: Vec<&str> = ambiguous.stderr.split([' ', ',', '\n']).filter(|word| word.starts_with("aws-")).collect();
+    let [one, other] = names[..] else { panic!("two worlds should be named: {}", ambiguous.stderr) };
+    let clusters = [Cluster::find(&machine, one), Cluster::find(&machine, other)];
+    let servers = clusters.each_ref().map(|c| c.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"]));
+    assert_ne!(servers[0], servers[1]);
+    for cluster in &clusters {
+        kubectl_works(cluster);
+        no_value_is_in_the_reports(&machine, cluster, &[&first, &second]);
+    }
+    an_image_from_elsewhere_is_pulled(&clusters[0]);
+
+    machine.run(&["down"]).assert_success();
+    machine.assert_clean();
+}
+
+/// Both the suites' and the harness's own claims are in every JUnit file, and the components with their sources.
+fn claims_are_in_the_reports(machine: &Machine) {
+    for run in fs::read_dir(machine.reports()).unwrap().flatten() {
+        let text = fs::read_to_string(run.path().join("junit.xml")).unwrap();
+        let report = Report::deserialize_from_str(&text).unwrap();
+        let claims: BTreeMap<String, bool> = report
+            .test_suites
+            .iter()
+            .flat_map(|suite| &suite.test_cases)
+            .map(|case| (case.name.to_string(), matches!(case.status, TestCaseStatus::Success { .. })))
+            .collect();
+        for claim in ["secret_equals_what_the_backend_holds::case_1_aws", "forged signature → InvalidIdentityToken"] {
+            assert_eq!(claims.get(claim), Some(&true), "{claims:#?}");
+        }
+        assert!(text.contains("quay.io/argoproj/argocd:v3.2.11"), "{text}");
+    }
+}
+
+/// First and last line say what was tested, and the pinned release has a verdict of its own: not run.
+fn a_cell_is_no_pass_of_the_pinned_release(told: &Told, version: &str) {
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    for line in [lines[0], lines[lines.len() - 2]] {
+        assert!(line.contains(&format!("external-secrets {version}")) && line.contains("says nothing about"), "{line}");
+    }
+    assert!(lines.last().unwrap().ends_with("0 failed, 1 not run"), "{}", told.stdout);
+}
+
+/// `logs`, `exec` and `port-forward` reach a Pod.
+fn kubectl_works(cluster: &Cluster) {
+    assert!(cluster.kubectl(&["get", "nodes"]).contains(" Ready "));
+    let inside = cluster.kubectl(&["exec", "-n", "workloads", "deploy/hello", "--", "cat", "/www/index.html"]);
+    assert_eq!(inside, "hello from trinity\n");
+    let logs = cluster.kubectl(&["logs", "-n", "argocd", "deploy/argocd-repo-server"]);
+    assert!(logs.contains("argocd-repo-server is listening"), "{logs}");
+    let mut forward =
+        cluster.command(&["port-forward", "-n", "workloads", "svc/hello", ":80"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // kubectl goes on writing to this pipe, and ends when nobody reads it.
+    let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned();
+    let page = runtime().block_on(async { reqwest::get(format!("http://{address}/index.html")).await.unwrap().text().await.unwrap() });
+    assert_eq!(page, "hello from trinity\n");
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+}
+
+/// The secret's value is in no report and in nothing that was printed, neither plain nor in base64.
+fn no_value_is_in_the_reports(machine: &Machine, cluster: &Cluster, told: &[&Told]) {
+    let get = |template: &str| cluster.kubectl(&["get", "secret", "-n", "secrets-demo", "provider-test-secret", "-o", template]);
+    let plain = get("go-template={{.data.message | base64decode}}");
+    let encoded = get("jsonpath={.data.message}");
+    assert!(plain.starts_with("hello-from-aws-"), "{plain}");
+    // The changing test adds to the value, so the report has to be free of what it added to.
+    let original = plain.trim_end_matches("-changed");
+    for told in told {
+        assert!(!told.all().contains(original), "a value was printed");
+    }
+    for file in WalkDir::new(machine.reports()).into_iter().flatten().filter(|e| e.file_type().is_file()) {
+        let text = String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned();
+        assert!(!text.contains(original) && !text.contains(encoded.trim_end_matches('=')), "a value is in {}", file.path().display());
+    }
+}
+
+/// An image that no lock lists comes from its own registry, here one on the machine's loopback; and an image that
+/// nobody has is refused with the reason.
+fn an_image_from_elsewhere_is_pulled(cluster: &Cluster) {
+    let runtime = runtime();
+    let address = runtime.block_on(async {
+        let store = Store::open(Options::default()).unwrap();
+        let busybox = "docker.io/library/busybox:1.36";
+        let images = store.images(&[busybox]).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let refs = BTreeMap::from([("docker.io/some/app:1".to_owned(), images.refs[busybox].clone())]);
+        let registry = Registry::new(&Images { blobs: images.blobs, refs }, None);
+        tokio::spawn(registry.serve(listener));
+        address
+    });
+    let image = format!("--image={address}/some/app:1");
+    cluster.kubectl(&["run", "elsewhere", &image, "--restart=Never", "--image-pull-policy=Always", "--command", "--", "sleep", "600"]);
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/elsewhere", "--timeout=60s"]);
+
+    let image = format!("--image={address}/some/app:2");
+    cluster.kubectl(&["run", "nowhere", &image, "--restart=Never"]);
+    cluster.kubectl(&["wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull", "pod/nowhere", "--timeout=60s"]);
+    let journal = fs::read_to_string(cluster.kubeconfig.parent().and_then(Path::parent).unwrap().join("gateway.jsonl")).unwrap();
+    assert!(journal.contains(&format!("nobody here has the image {address}/some/app:2")), "{journal}");
+    cluster.kubectl(&["delete", "pod", "elsewhere", "nowhere", "--now"]);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    // Opening a store chooses the process's TLS provider, which the HTTP client needs even without TLS.
+    Store::open(Options::default()).unwrap();
+    tokio::runtime::Runtime::new().unwrap()
+}

@@ -1,0 +1,58 @@
+//! A harness that is killed, at any moment, leaves nothing that the next sweep does not remove.
+
+use nix::sys::signal::Signal;
+use rstest::rstest;
+
+use crate::machine::{Machine, start_until};
+
+/// What the harness says, verbosely, at the moment in which it is killed.
+#[rstest]
+#[case::components("components …")]
+#[case::cluster("cluster …")]
+#[case::namespaces("world event=Isolated")]
+#[case::etcd(r#"Ready { name: "etcd" }"#)]
+#[case::api("is up, its folder")]
+#[case::argo_cd("argo cd …")]
+#[case::controllers("Argo CD: controllers")]
+#[case::platform("platform …")]
+#[case::waves("waiting for healthy state")]
+#[case::suites("suites …")]
+#[case::teardown("teardown …")]
+fn leaves_nothing_after_a_sweep(#[case] moment: &str) {
+    let machine = Machine::new();
+    let mut running = start_until(&mut machine.e2e(&["-v"]), moment);
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    machine.run(&["sweep"]).assert_success();
+    machine.assert_clean();
+}
+
+/// The processes that build components are the run's own too.
+#[test]
+fn leaves_no_compiler_after_a_sweep() {
+    let machine = Machine::new();
+    let cache = machine.state().with_file_name("cache");
+    let mut running = start_until(machine.e2e(&[]).env("XDG_CACHE_HOME", &cache), "building coredns");
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    let sweep = machine.harness(&["sweep"]).env("XDG_CACHE_HOME", &cache).output().unwrap();
+    assert!(sweep.status.success());
+    let said = String::from_utf8_lossy(&sweep.stdout).into_owned();
+    assert!(said.contains("removed coredns-"), "{said}");
+    assert_eq!(std::fs::read_dir(cache.join("trinity-e2e/making")).unwrap().count(), 0);
+    machine.assert_clean();
+}
+
+/// An interrupted run cleans up by itself.
+#[rstest]
+#[case::interrupt(Signal::SIGINT)]
+#[case::terminate(Signal::SIGTERM)]
+fn leaves_nothing_when_interrupted(#[case] sent: Signal) {
+    let machine = Machine::new();
+    let running = start_until(&mut machine.e2e(&["-v"]), "platform …");
+    running.signal(sent);
+    let told = running.end();
+    assert!(!told.success);
+    told.assert_says("finish the run");
+    machine.assert_clean();
+}

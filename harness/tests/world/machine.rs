@@ -1,0 +1,256 @@
+//! This machine, and the harness on it with a state folder of its own.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::{self, JoinHandle},
+};
+
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+
+/// The harness, apart from whatever else the user runs with it.
+pub struct Machine {
+    folder: TempDir,
+    before: Traces,
+    _lock: Flock<File>,
+}
+
+/// What a run could leave on a machine.
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    groups: BTreeSet<PathBuf>,
+    mounts: BTreeSet<String>,
+    links: BTreeSet<String>,
+    rules: String,
+}
+
+/// How a finished command went.
+pub struct Told {
+    pub success: bool,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Machine {
+    pub fn new() -> Self {
+        // What a test has left that was itself killed.
+        for left in fs::read_dir(env!("CARGO_TARGET_TMPDIR")).unwrap().flatten().map(|entry| entry.path()) {
+            if lock(&left).is_ok() {
+                down(&left.join("state"));
+                fs::remove_dir_all(left).unwrap();
+            }
+        }
+        let folder = TempDir::with_prefix_in("world-", env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        fs::write(folder.path().join("lock"), "").unwrap();
+        Self {
+            _lock: lock(folder.path()).unwrap(),
+            folder,
+            before: Traces::now(),
+        }
+    }
+
+    /// The state folder of the harness.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The folder of reports.
+    pub fn reports(&self) -> PathBuf {
+        self.folder.path().join("reports")
+    }
+
+    /// The harness with arguments, not yet started.
+    pub fn harness(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trinity-e2e"));
+        command
+            .args(args)
+            .env("TRINITY_STATE", self.state())
+            .env("TMPDIR", self.folder.path().join("tmp"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// The main job with further arguments, not yet started.
+    pub fn e2e(&self, args: &[&str]) -> Command {
+        let mut command = self.harness(&["e2e", "--report"]);
+        command.arg(self.reports()).args(args);
+        command
+    }
+
+    /// Runs the harness to its end.
+    pub fn run(&self, args: &[&str]) -> Told {
+        Told::from(self.harness(args).output().unwrap())
+    }
+
+    /// Runs the main job to its end.
+    pub fn run_e2e(&self, args: &[&str]) -> Told {
+        Told::from(self.e2e(args).output().unwrap())
+    }
+
+    /// Asserts that nothing of any run is left.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        for kind in ["runs", "worlds"] {
+            let left: Vec<PathBuf> = fs::read_dir(self.state().join(kind)).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            assert!(left.is_empty(), "folders are left: {left:?}");
+        }
+        let files: Vec<PathBuf> = fs::read_dir(self.folder.path().join("tmp")).unwrap().flatten().map(|e| e.path()).collect();
+        assert!(files.is_empty(), "temporary files are left: {files:?}");
+        let processes = self.processes();
+        assert!(processes.is_empty(), "processes are left: {processes:?}");
+        assert_eq!(Traces::now(), self.before, "control groups, mounts, links or packet filter rules are left");
+    }
+
+    /// Processes of the harness's worlds and runs: id and command line.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let state = self.state().display().to_string();
+        fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+            .filter_map(|id| {
+                let command = fs::read(format!("/proc/{id}/cmdline")).ok()?;
+                let command = String::from_utf8_lossy(&command).replace('\0', " ");
+                command.contains(&state).then_some((id, command))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A test that fails must not leave its worlds without their folder.
+        down(&self.state());
+    }
+}
+
+/// Ends all worlds of a state folder.
+fn down(state: &Path) {
+    let told = Told::from(Command::new(env!("CARGO_BIN_EXE_trinity-e2e")).arg("down").env("TRINITY_STATE", state).output().unwrap());
+    if !told.success {
+        eprintln!("could not end the worlds in {}: {}", state.display(), told.all());
+    }
+}
+
+/// The lock that a living test holds.
+fn lock(folder: &Path) -> io::Result<Flock<File>> {
+    let file = File::options().write(true).open(folder.join("lock"))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| e.into())
+}
+
+impl Told {
+    pub fn from(output: Output) -> Self {
+        Self {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Everything it said.
+    pub fn all(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub fn assert_success(&self) {
+        assert!(self.success, "{}", self.all());
+    }
+
+    #[track_caller]
+    pub fn assert_says(&self, text: &str) {
+        assert!(self.all().contains(text), "it does not say {text:?}:\n{}", self.all());
+    }
+}
+
+impl Traces {
+    fn now() -> Self {
+        let tool = |program: &str, args: &[&str]| {
+            let output = Command::new(program).args(args).output().unwrap();
+            assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let field = |text: &str, n: usize| text.lines().filter_map(|l| l.split(' ').nth(n)).map(ToOwned::to_owned).collect();
+        Self {
+            groups: walk(Path::new("/sys/fs/cgroup"), 3).into_iter().filter(|path| path.parent().is_some_and(|p| p.ends_with("trinity-e2e"))).collect(),
+            mounts: field(&fs::read_to_string("/proc/self/mountinfo").unwrap(), 4),
+            links: field(&tool("ip", &["-o", "link"]), 1),
+            rules: tool("nft", &["list", "ruleset"]),
+        }
+    }
+}
+
+/// A harness that is running.
+pub struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+/// Starts a command and waits until it says `text` on its standard error.
+#[track_caller]
+pub fn start_until(command: &mut Command, text: &str) -> Running {
+    let mut child = command.spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    // Both pipes are read to their ends, or the harness would block when one is full.
+    let stdout = thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).map_or_else(|e| e.to_string(), |_| text)
+    });
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = Vec::new();
+    let found = lines.by_ref().any(|line| {
+        let found = line.contains(text);
+        said.push(line);
+        found
+    });
+    if !found {
+        panic!("the harness never said {text:?} and ended with {}:\n{}", child.wait().unwrap(), said.join("\n"));
+    }
+    let stderr = thread::spawn(move || said.into_iter().chain(lines).collect::<Vec<_>>().join("\n"));
+    Running { child, stdout, stderr }
+}
+
+impl Running {
+    /// Sends a signal to the harness itself.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits until the harness has ended, whatever goes on without it; true when it succeeded.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().unwrap().success()
+    }
+
+    /// Waits for the end of everything that holds its output.
+    pub fn end(mut self) -> Told {
+        Told {
+            success: self.wait(),
+            stdout: self.stdout.join().unwrap(),
+            stderr: self.stderr.join().unwrap(),
+        }
+    }
+}
+
+/// Folders below `root`, to a depth.
+fn walk(root: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root).into_iter().flatten().flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+        if depth > 1 {
+            found.extend(walk(&entry.path(), depth - 1));
+        }
+        found.push(entry.path());
+    }
+    found
+}

@@ -1,0 +1,53 @@
+//! What this machine cannot do is said in the first second, with what to do about it.
+
+use std::{os::unix::process::CommandExt, process::Command};
+
+use crate::machine::{Machine, Told};
+
+/// `nobody`, on Debian.
+const NOBODY: u32 = 65534;
+
+#[test]
+fn a_user_who_is_not_root_is_told_so() {
+    let machine = Machine::new();
+    std::fs::create_dir_all(machine.state()).unwrap();
+    std::os::unix::fs::chown(machine.state(), Some(NOBODY), None).unwrap();
+    // The program must be where this user can read it.
+    let copy = std::env::temp_dir().join(format!("trinity-e2e-{}", std::process::id()));
+    std::fs::copy(env!("CARGO_BIN_EXE_trinity-e2e"), &copy).unwrap();
+    let cache = machine.state().join("cache");
+    let output = Command::new(&copy).args(["e2e"]).uid(NOBODY).env("TRINITY_STATE", machine.state()).env("XDG_CACHE_HOME", cache).output();
+    std::fs::remove_file(copy).unwrap();
+    let told = Told::from(output.unwrap());
+    assert!(!told.success);
+    told.assert_says("not root");
+    told.assert_says("next: ");
+}
+
+#[test]
+fn a_full_disk_is_told_in_numbers() {
+    let machine = Machine::new();
+    std::fs::create_dir_all(machine.state()).unwrap();
+    // A file system of sixteen MiB, in a mount namespace of its own.
+    let script = format!(
+        "mount -t tmpfs -o size=16m tmpfs {0} && exec {1} e2e --report {2}",
+        machine.state().display(),
+        env!("CARGO_BIN_EXE_trinity-e2e"),
+        machine.reports().display()
+    );
+    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).env("TRINITY_STATE", machine.state()).output();
+    let told = Told::from(output.unwrap());
+    assert!(!told.success);
+    told.assert_says("MiB of disk space");
+    told.assert_says("TRINITY_STATE on a larger file system");
+    machine.assert_clean();
+}
+
+#[test]
+fn a_platform_that_is_not_there_is_told() {
+    let machine = Machine::new();
+    let told = machine.run_e2e(&["--platform", "/nonexistent"]);
+    assert!(!told.success);
+    told.assert_says("find the platform /nonexistent");
+    machine.assert_clean();
+}
