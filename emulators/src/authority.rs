@@ -1,8 +1,15 @@
 //! A certificate authority made for one run, and the server certificates it signs on demand.
 
-use std::{collections::HashMap, fs, path::Path, sync::{Arc, Mutex}};
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::{
     crypto::ring::sign::any_supported_type,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -33,10 +40,7 @@ pub fn mint(name: &str) -> Result<Minted> {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     let certificate = params.self_signed(&key).attempting(attempted)?;
-    Ok(Minted {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Minted { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
 /// Signs a certificate for every server name that a client asks for, once.

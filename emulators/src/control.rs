@@ -78,11 +78,11 @@ impl Client {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn connect(socket: &Path) -> Result<Self> {
-        let http = reqwest::Client::builder().unix_socket(socket).build().attempting(|| format!("use the socket {}", socket.display()))?;
-        Ok(Self {
-            http,
-            socket: socket.display().to_string(),
-        })
+        let http = reqwest::Client::builder()
+            .unix_socket(socket)
+            .build()
+            .attempting(|| format!("use the socket {}", socket.display()))?;
+        Ok(Self { http, socket: socket.display().to_string() })
     }
 
     /// Creates the declared secrets with these values.

@@ -52,7 +52,8 @@ pub async fn serve(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Resul
 
     let https = TcpListener::bind(config.https).await.attempting(|| format!("listen on {}", config.https))?;
     let plain = TcpListener::bind(config.registry).await.attempting(|| format!("listen on {}", config.registry))?;
-    let socket = UnixListener::bind(&config.control).attempting(|| format!("listen on {}", config.control.display()))?;
+    let socket =
+        UnixListener::bind(&config.control).attempting(|| format!("listen on {}", config.control.display()))?;
     let gateway = Arc::new(Gateway {
         journal: Journal::open(&config.journal)?,
         account: account.clone(),
@@ -114,7 +115,8 @@ impl Gateway {
     async fn handle(&self, request: hyper::Request<Incoming>, registry: bool) -> Response {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
-        let named = parts.headers.get("host").and_then(|v| v.to_str().ok()).or(parts.uri.authority().map(|a| a.as_str()));
+        let named =
+            parts.headers.get("host").and_then(|v| v.to_str().ok()).or(parts.uri.authority().map(|a| a.as_str()));
         let host = if registry { "registry" } else { named.unwrap_or_default() };
         let host = host.split(':').next().unwrap_or_default().to_owned();
         let canary = parts.headers.get("user-agent").is_some_and(|agent| agent == canaries::AGENT);
@@ -178,4 +180,3 @@ fn ready() -> std::io::Result<()> {
         None => Ok(()),
     }
 }
-

@@ -35,10 +35,10 @@ pub async fn snapshot(worktree: &Path, bare: &Path) -> Result<String> {
     git(worktree, &["add", "--all", "."], bare).await?;
     let tree = git(worktree, &["write-tree"], bare).await?;
     let parent = git(worktree, &["rev-parse", "--verify", "--quiet", "main^{commit}"], bare).await.ok();
-    if let Some(parent) = &parent {
-        if git(worktree, &["rev-parse", &format!("{parent}^{{tree}}")], bare).await? == tree {
-            return Ok(parent.clone());
-        }
+    if let Some(parent) = &parent
+        && git(worktree, &["rev-parse", &format!("{parent}^{{tree}}")], bare).await? == tree
+    {
+        return Ok(parent.clone());
     }
     let mut args = vec!["commit-tree", "-m", "working tree", &tree];
     if let Some(parent) = &parent {
@@ -140,7 +140,8 @@ mod tests {
         let (user, bare) = (folder.path().join("user"), folder.path().join("bare.git"));
         std::fs::create_dir_all(user.join("sub")).unwrap();
         let run = |args: &[&str]| {
-            let output = std::process::Command::new("git").args(args).current_dir(&user).envs(IDENTITY).output().unwrap();
+            let output =
+                std::process::Command::new("git").args(args).current_dir(&user).envs(IDENTITY).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
         run(&["init", "--quiet"]);
@@ -162,11 +163,7 @@ mod tests {
 
     #[test]
     fn a_path_finds_its_repository() {
-        let all = [Repository {
-            host: "github.com".into(),
-            path: "/trinity/platform".into(),
-            folder: "/x".into(),
-        }];
+        let all = [Repository { host: "github.com".into(), path: "/trinity/platform".into(), folder: "/x".into() }];
         assert_eq!(find(&all, "github.com", "/trinity/platform.git/info/refs").unwrap().1, "/info/refs");
         assert_eq!(find(&all, "github.com", "/trinity/platform/info/refs").unwrap().1, "/info/refs");
         assert!(find(&all, "github.com", "/trinity/platform-two/info/refs").is_none());

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use rsa::{RsaPublicKey, pkcs8::{DecodePublicKey, EncodePublicKey}, traits::PublicKeyParts};
+use rsa::{
+    RsaPublicKey,
+    pkcs8::{DecodePublicKey, EncodePublicKey},
+    traits::PublicKeyParts,
+};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -25,10 +29,7 @@ impl Issuer {
     pub fn read(url: &str, key: &Path) -> Result<Self> {
         let attempted = || format!("read the issuer's key {}", key.display());
         let pem = std::fs::read_to_string(key).attempting(attempted)?;
-        Ok(Self {
-            url: url.to_owned(),
-            key: RsaPublicKey::from_public_key_pem(&pem).attempting(attempted)?,
-        })
+        Ok(Self { url: url.to_owned(), key: RsaPublicKey::from_public_key_pem(&pem).attempting(attempted)? })
     }
 
     /// URL without `https://`, as IAM names a provider.
@@ -52,10 +53,7 @@ impl Issuer {
 
     /// RSA modulus and exponent, base64url.
     pub fn components(&self) -> (String, String) {
-        (
-            URL_SAFE_NO_PAD.encode(self.key.n().to_bytes_be()),
-            URL_SAFE_NO_PAD.encode(self.key.e().to_bytes_be()),
-        )
+        (URL_SAFE_NO_PAD.encode(self.key.n().to_bytes_be()), URL_SAFE_NO_PAD.encode(self.key.e().to_bytes_be()))
     }
 
     /// Answers a request for `path` on the issuer's host.

@@ -58,11 +58,7 @@ pub struct Note {
 impl Note {
     /// A call that nothing on this platform should make.
     pub fn finding(reason: impl Into<String>) -> Self {
-        Self {
-            reason: Some(reason.into()),
-            finding: true,
-            ..Self::default()
-        }
+        Self { reason: Some(reason.into()), finding: true, ..Self::default() }
     }
 }
 
@@ -79,19 +75,18 @@ impl Journal {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::options().create(true).append(true).open(path).attempting(|| format!("open {}", path.display()))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: Mutex::new(file),
-        })
+        let file =
+            File::options().create(true).append(true).open(path).attempting(|| format!("open {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(file) })
     }
 
     /// Appends a line. A journal that cannot be written must not stop the traffic it describes, so it is only said.
     pub fn append(&self, line: &Line) {
-        let written = serde_json::to_string(line).map_err(std::io::Error::other).and_then(|text| match self.file.lock() {
-            Ok(mut file) => writeln!(file, "{text}"),
-            Err(e) => Err(std::io::Error::other(e.to_string())),
-        });
+        let written =
+            serde_json::to_string(line).map_err(std::io::Error::other).and_then(|text| match self.file.lock() {
+                Ok(mut file) => writeln!(file, "{text}"),
+                Err(e) => Err(std::io::Error::other(e.to_string())),
+            });
         if let Err(e) = written {
             tracing::error!("could not write {}: {e}", self.path.display());
         }

@@ -31,10 +31,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// `attempted` completes the sentence "could not …"; `seen` is the observation.
     pub fn new(attempted: impl Into<String>, seen: impl std::fmt::Display) -> Self {
-        Self {
-            attempted: attempted.into(),
-            seen: seen.to_string(),
-        }
+        Self { attempted: attempted.into(), seen: seen.to_string() }
     }
 }
 
@@ -61,10 +58,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// An answer with nothing to remark.
     pub fn plain(response: Response) -> Self {
-        Self {
-            response,
-            note: journal::Note::default(),
-        }
+        Self { response, note: journal::Note::default() }
     }
 
     /// A body with its media type.

@@ -40,18 +40,16 @@ pub struct Registry {
 impl Registry {
     /// A registry of `images`, and of what `upstream` has.
     pub fn new(images: &Images, upstream: Option<Arc<dyn Upstream>>) -> Self {
-        Self {
-            blobs: images.blobs.clone(),
-            refs: Arc::new(RwLock::new(images.refs.clone())),
-            upstream,
-        }
+        Self { blobs: images.blobs.clone(), refs: Arc::new(RwLock::new(images.refs.clone())), upstream }
     }
 
     /// Serves the registry on `listener` until the future is dropped.
     pub async fn serve(self, listener: TcpListener) {
         let answer = async move |request: axum::extract::Request| {
             let request = request.map(|_| bytes::Bytes::new());
-            self.answer(&request).await.map_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(), |a| a.response)
+            self.answer(&request)
+                .await
+                .map_or_else(|e| (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(), |a| a.response)
         };
         // axum's own server never ends by itself.
         let _ = axum::serve(listener, Router::new().fallback(answer)).await;
@@ -94,7 +92,8 @@ impl Registry {
             return Ok(digest);
         }
         let Some(upstream) = &self.upstream else { return Err(format!("nobody here has the image {reference}")) };
-        let digest = upstream.pull(&reference).await.map_err(|why| format!("nobody here has the image {reference}: {why}"))?;
+        let digest =
+            upstream.pull(&reference).await.map_err(|why| format!("nobody here has the image {reference}: {why}"))?;
         if let Ok(mut refs) = self.refs.write() {
             refs.insert(reference, digest.clone());
         }
@@ -154,10 +153,8 @@ async fn blob(path: &Path, headers: &HeaderMap, head: bool) -> Result<Answer> {
 /// An error of the specification; an image nobody has is worth a finding.
 fn missing(code: &str, message: &str) -> Answer {
     let body = json!({"errors": [{"code": code, "message": message}]}).to_string();
-    Answer::body(StatusCode::NOT_FOUND, "application/json", body).noting(Note {
-        code: Some(code.into()),
-        ..Note::finding(message)
-    })
+    Answer::body(StatusCode::NOT_FOUND, "application/json", body)
+        .noting(Note { code: Some(code.into()), ..Note::finding(message) })
 }
 
 fn set(answer: &mut Answer, name: &'static str, value: &str) -> Result<()> {

@@ -22,11 +22,7 @@ impl Run {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program.as_ref());
         command.stdin(Stdio::null()).kill_on_drop(true);
-        Self {
-            command,
-            story: program.as_ref().to_string_lossy().into_owned(),
-            secrets: Vec::new(),
-        }
+        Self { command, story: program.as_ref().to_string_lossy().into_owned(), secrets: Vec::new() }
     }
 
     /// Adds an argument.
@@ -80,10 +76,7 @@ impl Run {
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(QUOTE)..]).into_owned();
         let seconds = begun.elapsed().as_secs_f64();
-        Err(Failure::new(
-            attempted,
-            format!("{} after {seconds:.1} s\n{}", output.status, self.redact(text.trim())),
-        ))
+        Err(Failure::new(attempted, format!("{} after {seconds:.1} s\n{}", output.status, self.redact(text.trim()))))
     }
 
     /// Runs the command and returns its standard output as text, without white space around it.

@@ -16,11 +16,7 @@ pub struct Failure {
 impl Failure {
     /// `attempted` completes the sentence "could not …"; `seen` is the observation.
     pub fn new(attempted: impl Into<String>, seen: impl fmt::Display) -> Self {
-        Self {
-            attempted: attempted.into(),
-            seen: seen.to_string(),
-            next: None,
-        }
+        Self { attempted: attempted.into(), seen: seen.to_string(), next: None }
     }
 
     /// Adds what the reader can do about it.

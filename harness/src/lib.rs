@@ -12,5 +12,6 @@ pub mod judge;
 pub mod observe;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod suite;
 pub mod world;

@@ -7,14 +7,16 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use nix::unistd::geteuid;
 use trinity_e2e::{
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
     failure::{Attempt, Failure, Result},
     report::progress,
-    run::{Job, e2e, tidy, workspace},
+    run::{Job, e2e, workspace},
+    selftest,
     world::{
-        Description, Parts, Run,
+        Description, Run,
         outside::Outside,
         ownership::{Estate, State},
         sweep::{Which, sweep},
@@ -124,33 +126,24 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(cli: Cli) -> Result<ExitCode> {
     progress::show(cli.common.verbose);
-    let store = || {
-        Store::open(Options {
-            mirror: cli.common.mirror.clone(),
-            ..Options::default()
-        })
-    };
+    let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
         Task::E2e { platform, operator, keep, fault, report } => {
-            let job = Job {
-                cloud: "aws".into(),
-                platform,
-                operator,
-                fault,
-                keep,
-                report,
-            };
-            let passed = e2e(&store()?, &job).await?;
-            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let job = Job { cloud: "aws".into(), platform, operator, fault, keep, report };
+            Ok(exit(e2e(&store()?, &job).await?))
         }
-        Task::Test { filter } => test(&store()?, &filter).await,
+        Task::Test { filter } => Ok(exit(selftest::run(&store()?, &filter).await?)),
         Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
         Task::Down => remove(&store()?, Which::AbandonedAndKept),
         Task::Sweep => remove(&store()?, Which::Abandoned),
         Task::Gateway { config, outside } => gateway(&config, outside.as_deref(), store).await,
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
     }
+}
+
+const fn exit(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn components(store: &Store, action: Components) -> Result<ExitCode> {
@@ -168,6 +161,8 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Components::Fetch => {
+            // Only root has control groups to be found in, when this is killed.
+            let run = if geteuid().is_root() { Some(Run::begin(&Estate::open()?)?) } else { None };
             let mut failed = false;
             debian::machine(&store.lock.debian).await?;
             for (name, outcome) in store.fetch().await {
@@ -179,7 +174,8 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
                     }
                 }
             }
-            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            run.map_or(Ok(()), Run::end)?;
+            Ok(exit(!failed))
         }
         Components::Verify => {
             let broken = store.verify()?;
@@ -191,28 +187,6 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
                 .next("the next run gets them again"))
         }
     }
-}
-
-/// Runs nextest over the whole workspace, after getting what its tests need.
-async fn test(store: &Store, filter: &[String]) -> Result<ExitCode> {
-    let estate = Estate::open()?;
-    tidy(&estate, store)?;
-    let run = Run::begin(&estate)?;
-    // Both releases: the tests run the platform's cell for machines without the pinned one, too.
-    for operator in [None, Some(store.lock.operator.buildable.as_str())] {
-        Parts::find(store, operator).await?;
-    }
-    let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
-    let status = tokio::process::Command::new(nextest)
-        .args(["nextest", "run", "--workspace", "--exclude", "suites", "--release", "--manifest-path"])
-        .arg(workspace().join("Cargo.toml"))
-        .args(filter)
-        .kill_on_drop(true)
-        .status()
-        .await
-        .attempting(|| "run the tests".into())?;
-    run.end()?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
@@ -228,13 +202,21 @@ fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
             let file = folder.join("world.json");
             let world = Description::read(&file).attempting(|| format!("read {}", file.display()))?;
             println!("{}", world.kubeconfig.display());
-            eprintln!("export KUBECONFIG={}\n{} get applications -A", world.kubeconfig.display(), world.kubectl.display());
+            eprintln!(
+                "export KUBECONFIG={}\n{} get applications -A",
+                world.kubeconfig.display(),
+                world.kubectl.display()
+            );
             Ok(ExitCode::SUCCESS)
         }
-        [] => Err(Failure::new("find the world", "none is running").next("`trinity-e2e e2e --keep` leaves one running")),
+        [] => {
+            Err(Failure::new("find the world", "none is running").next("`trinity-e2e e2e --keep` leaves one running"))
+        }
         several => {
-            let names: Vec<String> = several.iter().filter_map(|f| Some(f.file_name()?.to_string_lossy().into_owned())).collect();
-            Err(Failure::new("choose a world", format!("these are running: {}", names.join(", "))).next("name one of them"))
+            let names: Vec<String> =
+                several.iter().filter_map(|f| Some(f.file_name()?.to_string_lossy().into_owned())).collect();
+            Err(Failure::new("choose a world", format!("these are running: {}", names.join(", ")))
+                .next("name one of them"))
         }
     }
 }

@@ -89,7 +89,9 @@ pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
 
 async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &mut Phases) -> Result<bool> {
     let report = job.report.join(run);
-    fs::create_dir_all(&report).attempting(|| format!("make {}", report.display()))?;
+    let report = fs::create_dir_all(&report)
+        .and_then(|()| report.canonicalize())
+        .attempting(|| format!("make {}", report.display()))?;
     phases.next("components");
     let (parts, nextest) = uninterrupted(async {
         let parts = Parts::find(store, job.operator.as_deref()).await?;
@@ -124,7 +126,9 @@ async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &
             if job.keep {
                 let name = world.description.name.clone();
                 world.keep().await?;
-                info!("world {name} goes on: `trinity-e2e kubeconfig` shows how to reach it, `trinity-e2e down` ends it");
+                info!(
+                    "world {name} goes on: `trinity-e2e kubeconfig` shows how to reach it, `trinity-e2e down` ends it"
+                );
             } else {
                 world.stop().await?;
             }
@@ -180,7 +184,8 @@ fn values(cloud: &str) -> BTreeMap<String, String> {
 async fn wish(job: &Job, report: &Path) -> Result<Wish> {
     let fixtures = workspace().join("fixtures");
     let worlds = fixtures.join("worlds");
-    let platform = job.platform.canonicalize().attempting(|| format!("find the platform {}", job.platform.display()))?;
+    let platform =
+        job.platform.canonicalize().attempting(|| format!("find the platform {}", job.platform.display()))?;
     let (platform, worlds) = match &job.fault {
         Some(name) => {
             let fault = Fault::read(&fixtures.join("faults"), &job.cloud, name)?;
@@ -189,11 +194,7 @@ async fn wish(job: &Job, report: &Path) -> Result<Wish> {
         }
         None => (platform, worlds),
     };
-    Ok(Wish {
-        cloud: job.cloud.clone(),
-        platform,
-        declared: worlds.join(format!("{}.yaml", job.cloud)),
-    })
+    Ok(Wish { cloud: job.cloud.clone(), platform, declared: worlds.join(format!("{}.yaml", job.cloud)) })
 }
 
 /// Everything between "the API server serves" and the verdicts.

@@ -35,11 +35,7 @@ impl Suites {
         let store = report.join("nextest");
         let text = format!("[store]\ndir = {store:?}\n\n{}", include_str!("../../suites/nextest.toml"));
         fs::write(&config, text).attempting(|| format!("write {}", config.display()))?;
-        Ok(Self {
-            nextest,
-            config,
-            junit: store.join("e2e/junit.xml"),
-        })
+        Ok(Self { nextest, config, junit: store.join("e2e/junit.xml") })
     }
 
     /// nextest's JUnit file; it exists when the suites have run.

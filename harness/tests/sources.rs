@@ -1,5 +1,8 @@
 //! Getting components and images, against a server on this machine: what is taken, what is refused, and what is left.
 
+// A test that cannot go on fails by a panic.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::{
     fs::{self, File},
     io::Write,
@@ -59,16 +62,22 @@ async fn answer(State((shelf, address)): State<(Shelf, String)>, request: Reques
         "/broken" => Response::builder().header(header::CONTENT_LENGTH, 1000).body(Body::from_stream(short())).unwrap(),
         "/token" => axum::Json(json!({"token": "pass"})).into_response(),
         path if path.starts_with("/v2/") && !bearer => {
-            let challenge = format!("Bearer realm=\"http://{address}/token\",service=\"here\",scope=\"repository:some/app:pull\"");
+            let challenge =
+                format!("Bearer realm=\"http://{address}/token\",service=\"here\",scope=\"repository:some/app:pull\"");
             (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
         }
         "/v2/some/app/manifests/1" => axum::Json(index()).into_response(),
-        path if path == format!("/v2/some/app/manifests/sha256:{}", digest(&manifest())) => axum::Json(manifest()).into_response(),
+        path if path == format!("/v2/some/app/manifests/sha256:{}", digest(&manifest())) => {
+            axum::Json(manifest()).into_response()
+        }
         path if path == format!("/v2/some/app/blobs/sha256:{}", hash_bytes(b"{}")) => "{}".into_response(),
         path if path == format!("/v2/some/app/blobs/sha256:{}", hash_bytes(b"layer")) => "layer".into_response(),
-        path if path == format!("/v2/some/app/blobs/sha256:{}", "0".repeat(64)) => "not what the digest says".into_response(),
+        path if path == format!("/v2/some/app/blobs/sha256:{}", "0".repeat(64)) => {
+            "not what the digest says".into_response()
+        }
         "/v2/some/app/manifests/forged" => {
-            axum::Json(json!({"config": {"digest": format!("sha256:{}", "0".repeat(64))}, "layers": []})).into_response()
+            axum::Json(json!({"config": {"digest": format!("sha256:{}", "0".repeat(64))}, "layers": []}))
+                .into_response()
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -112,10 +121,7 @@ fn store(folder: &Path, mirror: Option<&Path>, source: &str) -> Store {
     let lock = format!("[[component]]\nname = \"program\"\nversion = \"1\"\nlicence = \"MIT\"\n{source}\n{}", head());
     Store::with(
         toml::from_str::<ComponentLock>(&lock).unwrap(),
-        Options {
-            cache: Some(folder.to_owned()),
-            mirror: mirror.map(Into::into),
-        },
+        Options { cache: Some(folder.to_owned()), mirror: mirror.map(Into::into) },
     )
     .unwrap()
 }
@@ -127,7 +133,9 @@ fn head() -> &'static str {
 }
 
 fn release(address: &str, path: &str, checksums: &str, more: &str) -> String {
-    format!("[[component.release]]\nfile = \"program\"\nurl = \"http://{address}{path}\"\nchecksums = \"http://{address}{checksums}\"\n{more}")
+    format!(
+        "[[component.release]]\nfile = \"program\"\nurl = \"http://{address}{path}\"\nchecksums = \"http://{address}{checksums}\"\n{more}"
+    )
 }
 
 /// Nothing half made is in the cache.
@@ -153,7 +161,11 @@ async fn a_release_is_downloaded_checked_and_kept() {
 async fn a_member_of_an_archive_is_taken() {
     let folder = TempDir::new().unwrap();
     let address = serve(Shelf::default()).await;
-    let store = store(folder.path(), None, &release(&address, "/program.tar.gz", "/archive.sha256", "member = \"bin/program\""));
+    let store = store(
+        folder.path(),
+        None,
+        &release(&address, "/program.tar.gz", "/archive.sha256", "member = \"bin/program\""),
+    );
     let artifact = store.obtain("program").await.unwrap();
     assert_eq!(fs::read(artifact.path.join("program")).unwrap(), PROGRAM);
 }
@@ -172,7 +184,7 @@ async fn a_file_that_is_not_what_its_checksum_says_is_refused() {
 async fn a_download_that_breaks_off_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let address = serve(Shelf::default()).await;
-    let store = store(folder.path(), None, &release(&address, "/broken", "/program.sha256", ""));
+    let store = store(folder.path(), None, &release(&address, "/broken", "/archive.sha256", ""));
     let failure = store.obtain("program").await.unwrap_err().to_string();
     assert!(failure.contains("download http://"), "{failure}");
     assert_nothing_half_made(folder.path());
@@ -184,7 +196,10 @@ async fn the_mirror_comes_before_the_release_and_is_checked_too() {
     let address = serve(shelf.clone()).await;
     File::create(mirror.path().join("program")).unwrap().write_all(PROGRAM).unwrap();
     let pinned = |sha256: &str| {
-        format!("[component.mirror]\npath = \"program\"\nsha256 = \"{sha256}\"\n{}", release(&address, "/program", "/program.sha256", ""))
+        format!(
+            "[component.mirror]\npath = \"program\"\nsha256 = \"{sha256}\"\n{}",
+            release(&address, "/program", "/program.sha256", "")
+        )
     };
     let right = store(folder.path(), Some(mirror.path()), &pinned(&hash_bytes(PROGRAM)));
     assert_eq!(right.obtain("program").await.unwrap().origin, Origin::Mirror);
@@ -258,5 +273,8 @@ fn the_lock_pins_what_the_platform_pins() {
     let releases = Lock::load().unwrap().operator;
     let read = |file: &str| fs::read_to_string(platform.join(file)).unwrap();
     assert!(read("aws/trinity-secrets.yaml").contains(&format!("targetRevision: {}\n", releases.pinned)));
-    assert!(read(&format!("aws-eso-{}/kustomization.yaml", releases.buildable)).contains(&format!("value: {}\n", releases.buildable)));
+    assert!(
+        read(&format!("aws-eso-{}/kustomization.yaml", releases.buildable))
+            .contains(&format!("value: {}\n", releases.buildable))
+    );
 }

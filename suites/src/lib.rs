@@ -48,24 +48,29 @@ impl Subject {
     ///
     /// # Panics
     /// When there is none, or it is another cloud's.
-    #[track_caller]
-    pub fn find(cloud: Cloud) -> impl Future<Output = Self> {
-        async move {
-            let file = std::env::var_os("TRINITY_WORLD").map(PathBuf::from);
-            let file = file.expect("TRINITY_WORLD is not set: these tests need a world; `cargo run --release -- e2e` makes one and runs them");
-            let world = Description::read(&file).expect("TRINITY_WORLD names the world.json of a running world");
-            assert_eq!(world.cloud, cloud.name(), "the world at {} is of another cloud", file.display());
-            let client = world.client().await.expect("the world's kubeconfig can be used");
-            let control = control::Client::connect(&world.control).expect("the gateway's socket can be used");
-            Self { world, client, control }
-        }
+    pub async fn find(cloud: Cloud) -> Self {
+        let file = std::env::var_os("TRINITY_WORLD").map(PathBuf::from);
+        let file = file.expect(
+            "TRINITY_WORLD is not set: these tests need a world; `cargo run --release -- e2e` makes one and runs them",
+        );
+        let world = Description::read(&file).expect("TRINITY_WORLD names the world.json of a running world");
+        assert_eq!(world.cloud, cloud.name(), "the world at {} is of another cloud", file.display());
+        let client = world.client().await.expect("the world's kubeconfig can be used");
+        let control = control::Client::connect(&world.control).expect("the gateway's socket can be used");
+        Self { world, client, control }
     }
 
     /// Waits for a claim about one object. A cause that is certain ends the wait.
     ///
     /// # Errors
     /// The cause, or the last state at the deadline.
-    pub async fn see<K>(&self, api: Api<K>, name: &str, what: &str, claim: impl Fn(Option<&K>) -> Expectation) -> Result<Option<K>>
+    pub async fn see<K>(
+        &self,
+        api: Api<K>,
+        name: &str,
+        what: &str,
+        claim: impl Fn(Option<&K>) -> Expectation,
+    ) -> Result<Option<K>>
     where
         K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {

@@ -10,8 +10,21 @@ use trinity_e2e::report::digest::Digester;
 
 /// Fields whose values differ from run to run: times, counters and identifiers.
 const VOLATILE: [&str; 15] = [
-    "creationTimestamp", "deployStartedAt", "deployedAt", "finishedAt", "generation", "id", "lastTransitionTime", "managedFields",
-    "observedAt", "reconciledAt", "refreshTime", "resourceVersion", "startedAt", "syncedResourceVersion", "uid",
+    "creationTimestamp",
+    "deployStartedAt",
+    "deployedAt",
+    "finishedAt",
+    "generation",
+    "id",
+    "lastTransitionTime",
+    "managedFields",
+    "observedAt",
+    "reconciledAt",
+    "refreshTime",
+    "resourceVersion",
+    "startedAt",
+    "syncedResourceVersion",
+    "uid",
 ];
 /// What happened on the way, in place of how it is: it depends on who was faster.
 const HISTORY: [&str; 2] = ["history", "operationState"];
@@ -38,7 +51,8 @@ pub fn shape(secret: &Secret, digester: &Digester) -> Value {
             (key.clone(), json!(format!("<value {ordinal}>")))
         })
         .collect();
-    let owners: Vec<String> = secret.metadata.owner_references.iter().flatten().map(|o| format!("{} {}", o.kind, o.name)).collect();
+    let owners: Vec<String> =
+        secret.metadata.owner_references.iter().flatten().map(|o| format!("{} {}", o.kind, o.name)).collect();
     json!({
         "name": secret.metadata.name,
         "namespace": secret.metadata.namespace,
@@ -57,7 +71,9 @@ fn clean(value: &mut Value) {
             fields.values_mut().for_each(clean);
         }
         Value::Array(items) => items.iter_mut().for_each(clean),
-        Value::String(text) if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) => *value = json!("<revision>"),
+        Value::String(text) if text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            *value = json!("<revision>")
+        }
         _ => {}
     }
 }
@@ -89,7 +105,9 @@ mod tests {
     #[test]
     fn equal_values_have_equal_ordinals_and_no_value_is_shown() {
         let secret = |values: [&str; 3]| Secret {
-            data: Some(["a", "b", "c"].into_iter().zip(values).map(|(k, v)| (k.to_owned(), ByteString(v.into()))).collect()),
+            data: Some(
+                ["a", "b", "c"].into_iter().zip(values).map(|(k, v)| (k.to_owned(), ByteString(v.into()))).collect(),
+            ),
             ..Secret::default()
         };
         let one = shape(&secret(["x", "y", "x"]), &Digester::new("one"));

@@ -72,7 +72,11 @@ async fn store_is_valid(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
     let name = format!("trinity-{}", cloud.name());
     let api = Kind::ClusterSecretStore.all(&subject.client);
-    hold(subject.see(api, &name, &format!("ClusterSecretStore {name} is Valid"), condition::ready_because("Valid")).await);
+    hold(
+        subject
+            .see(api, &name, &format!("ClusterSecretStore {name} is Valid"), condition::ready_because("Valid"))
+            .await,
+    );
 }
 
 #[rstest]
@@ -81,7 +85,11 @@ async fn store_is_valid(#[case] cloud: Cloud) {
 async fn external_secret_is_synced(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
     let api = Kind::ExternalSecret.within(&subject.client, DEMO);
-    hold(subject.see(api, NAME, &format!("ExternalSecret {NAME} is SecretSynced"), condition::ready_because("SecretSynced")).await);
+    hold(
+        subject
+            .see(api, NAME, &format!("ExternalSecret {NAME} is SecretSynced"), condition::ready_because("SecretSynced"))
+            .await,
+    );
 }
 
 #[rstest]
@@ -106,7 +114,11 @@ async fn backend_change_arrives_after_forced_refresh(#[case] cloud: Cloud) {
     let before = backend(&subject).await;
     let after = format!("{before}-changed");
     let secrets: Api<Secret> = Api::namespaced(subject.client.clone(), DEMO);
-    hold(subject.see(secrets.clone(), NAME, "the Secret is up to date before the change", condition::holds(KEY, &before)).await);
+    hold(
+        subject
+            .see(secrets.clone(), NAME, "the Secret is up to date before the change", condition::holds(KEY, &before))
+            .await,
+    );
     let value = json!({KEY: after}).to_string();
     subject.control.put_secret(NAME, &value).await.expect("the backend takes a new value");
     let refresh = json!({"metadata": {"annotations": {"force-sync": after.len().to_string()}}});
@@ -126,12 +138,15 @@ async fn live_objects_match_snapshots(#[case] cloud: Cloud) {
     // The objects settle before they are compared.
     let application = format!("trinity-secrets-demo-{}", cloud.name());
     let api = Kind::Application.within(&subject.client, ARGOCD);
-    let application = hold(subject.see(api, &application, "the application is Synced", condition::synced_and_healthy).await);
+    let application =
+        hold(subject.see(api, &application, "the application is Synced", condition::synced_and_healthy).await);
     let store = format!("trinity-{}", cloud.name());
     let api = Kind::ClusterSecretStore.all(&subject.client);
     let store = hold(subject.see(api, &store, "the store is Valid", condition::ready_because("Valid")).await);
     let api = Kind::ExternalSecret.within(&subject.client, DEMO);
-    let external = hold(subject.see(api, NAME, "the ExternalSecret is SecretSynced", condition::ready_because("SecretSynced")).await);
+    let external = hold(
+        subject.see(api, NAME, "the ExternalSecret is SecretSynced", condition::ready_because("SecretSynced")).await,
+    );
     let secrets: Api<Secret> = Api::namespaced(subject.client.clone(), DEMO);
     let secret = secrets.get(NAME).await.expect("the Secret can be read");
 

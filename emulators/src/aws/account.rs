@@ -46,7 +46,8 @@ impl Account {
     /// # Errors
     /// When the declared set-up cannot be read.
     pub fn open(config: &config::Aws, issuer: Issuer) -> Result<Self> {
-        let text = std::fs::read_to_string(&config.declared).attempting(|| format!("read {}", config.declared.display()))?;
+        let text =
+            std::fs::read_to_string(&config.declared).attempting(|| format!("read {}", config.declared.display()))?;
         let account = Self {
             id: config.account.clone(),
             region: config.region.clone(),

@@ -7,7 +7,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Client;
-use rsa::{RsaPrivateKey, pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding}};
+use rsa::{
+    RsaPrivateKey,
+    pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding},
+};
 use serde_json::{Value, json};
 
 use super::sigv4::{Signer, sha256_hex};
@@ -72,26 +75,32 @@ impl Canaries {
     /// When the gateway cannot be reached or a token cannot be made; refusals are outcomes.
     pub async fn run(&self) -> Result<Vec<Outcome>> {
         let client = self.client()?;
-        let key = std::fs::read_to_string(&self.token_key).attempting(|| format!("read {}", self.token_key.display()))?;
+        let key =
+            std::fs::read_to_string(&self.token_key).attempting(|| format!("read {}", self.token_key.display()))?;
         let stranger = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048)
             .and_then(|k| k.to_pkcs8_pem(LineEnding::LF).map_err(Into::into))
             .attempting(|| "make a stranger's key".into())?;
         let past = Timestamp::now() - SignedDuration::from_hours(1);
-        let other_issuer = format!("https://oidc.eks.{}.amazonaws.com/id/00000000000000000000000000000000", self.region);
+        let other_issuer =
+            format!("https://oidc.eks.{}.amazonaws.com/id/00000000000000000000000000000000", self.region);
         let tokens = [
             ("forged signature", "InvalidIdentityToken", self.altered(&stranger, |_| {})?),
-            ("wrong audience", "InvalidIdentityToken", self.altered(&key, |c| c["aud"] = json!(["https://kubernetes.default.svc"]))?),
-            ("wrong subject", "AccessDenied", self.altered(&key, |c| c["sub"] = json!("system:serviceaccount:kube-system:default"))?),
+            (
+                "wrong audience",
+                "InvalidIdentityToken",
+                self.altered(&key, |c| c["aud"] = json!(["https://kubernetes.default.svc"]))?,
+            ),
+            (
+                "wrong subject",
+                "AccessDenied",
+                self.altered(&key, |c| c["sub"] = json!("system:serviceaccount:kube-system:default"))?,
+            ),
             ("expired token", "ExpiredTokenException", self.altered(&key, |c| c["exp"] = json!(past.as_second()))?),
             ("other issuer", "InvalidIdentityToken", self.altered(&stranger, |c| c["iss"] = json!(other_issuer))?),
         ];
         let mut outcomes = Vec::new();
         let mut note = |name: &str, expected: &str, seen: String| {
-            outcomes.push(Outcome {
-                name: name.into(),
-                expected: expected.into(),
-                seen,
-            });
+            outcomes.push(Outcome { name: name.into(), expected: expected.into(), seen });
         };
         for (name, expected, token) in tokens {
             let seen = match self.assume(&client, ROLE, &token).await? {
@@ -106,15 +115,18 @@ impl Canaries {
             note("a secret that the role may read", "success", self.read(&client, &credentials, SECRET).await?);
             note("wrong secret", "AccessDeniedException", self.read(&client, &credentials, FORBIDDEN).await?);
             note("explicitly denied secret", "AccessDeniedException", self.read(&client, &credentials, DENIED).await?);
-            note("absent secret", "ResourceNotFoundException", self.read(&client, &credentials, "trinity-absent").await?);
-            let tampered = Credentials {
-                secret: "0".repeat(40),
-                ..credentials
-            };
+            note(
+                "absent secret",
+                "ResourceNotFoundException",
+                self.read(&client, &credentials, "trinity-absent").await?,
+            );
+            let tampered = Credentials { secret: "0".repeat(40), ..credentials };
             note("forged request", "InvalidSignatureException", self.read(&client, &tampered, SECRET).await?);
         }
         match self.assume(&client, POWERLESS, &self.token).await? {
-            Ok(powerless) => note("role without policy", "AccessDeniedException", self.read(&client, &powerless, SECRET).await?),
+            Ok(powerless) => {
+                note("role without policy", "AccessDeniedException", self.read(&client, &powerless, SECRET).await?)
+            }
             Err(code) => note("role without policy", "AccessDeniedException", code),
         }
         Ok(outcomes)
@@ -146,7 +158,8 @@ impl Canaries {
         let attempted = || "make a canary's token".to_owned();
         let mut parts = self.token.split('.');
         let mut part = || -> Result<Value> {
-            let text = parts.next().ok_or_else(|| Error::new(attempted(), "the cluster's token has not three parts"))?;
+            let text =
+                parts.next().ok_or_else(|| Error::new(attempted(), "the cluster's token has not three parts"))?;
             let bytes = URL_SAFE_NO_PAD.decode(text).attempting(attempted)?;
             serde_json::from_slice(&bytes).attempting(attempted)
         };

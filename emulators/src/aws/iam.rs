@@ -139,7 +139,11 @@ pub fn trusts(policy: &TrustDocument, provider: &str, keys: &BTreeMap<String, St
         .iter()
         .filter(|s| s.action.any(|a| like(&a.to_lowercase(), "sts:assumerolewithwebidentity")))
         .filter(|s| s.principal.federated.any(|arn| arn == provider))
-        .filter(|s| s.condition.iter().all(|(operator, tests)| tests.iter().all(|(key, wanted)| holds(*operator, keys.get(key), wanted))))
+        .filter(|s| {
+            s.condition
+                .iter()
+                .all(|(operator, tests)| tests.iter().all(|(key, wanted)| holds(*operator, keys.get(key), wanted)))
+        })
         .map(|s| s.effect);
     decide(effects)
 }
@@ -154,7 +158,9 @@ pub fn unmet(policy: &TrustDocument, provider: &str, keys: &BTreeMap<String, Str
             for (key, wanted) in tests {
                 if !holds(*operator, keys.get(key), wanted) {
                     let seen = keys.get(key).map_or("nothing", String::as_str);
-                    return format!("the trust policy wants {key} to be {wanted} ({operator:?}), and the token has {seen}");
+                    return format!(
+                        "the trust policy wants {key} to be {wanted} ({operator:?}), and the token has {seen}"
+                    );
                 }
             }
         }
@@ -210,14 +216,19 @@ mod tests {
 
     #[test]
     fn allow_deny_and_nothing() {
-        let allow = policy("{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 'secretsmanager:Get*', Resource: 'arn:aws:secretsmanager:*:111122223333:secret:app-??????'}]}");
+        let allow = policy(
+            "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 'secretsmanager:Get*', Resource: 'arn:aws:secretsmanager:*:111122223333:secret:app-??????'}]}",
+        );
         let deny = policy("{Version: '2012-10-17', Statement: [{Effect: Deny, Action: '*', Resource: '*'}]}");
         let get = "secretsmanager:GetSecretValue";
         assert_eq!(evaluate([&allow], get, ARN), Decision::Allowed);
         assert_eq!(evaluate([&allow, &deny], get, ARN), Decision::ExplicitDeny);
         assert_eq!(evaluate([&deny, &allow], get, ARN), Decision::ExplicitDeny);
         assert_eq!(evaluate([&allow], "secretsmanager:PutSecretValue", ARN), Decision::ImplicitDeny);
-        assert_eq!(evaluate([&allow], get, "arn:aws:secretsmanager:us-east-1:111122223333:secret:application-AbCdEf"), Decision::ImplicitDeny);
+        assert_eq!(
+            evaluate([&allow], get, "arn:aws:secretsmanager:us-east-1:111122223333:secret:application-AbCdEf"),
+            Decision::ImplicitDeny
+        );
         assert_eq!(evaluate([], get, ARN), Decision::ImplicitDeny);
     }
 
@@ -234,7 +245,9 @@ mod tests {
              Condition: {StringEquals: {'i:aud': sts.amazonaws.com}, StringLike: {'i:sub': 'system:serviceaccount:ns:*'}}}]}",
         )
         .unwrap();
-        let keys = |aud: &str, sub: &str| BTreeMap::from([("i:aud".to_owned(), aud.to_owned()), ("i:sub".to_owned(), sub.to_owned())]);
+        let keys = |aud: &str, sub: &str| {
+            BTreeMap::from([("i:aud".to_owned(), aud.to_owned()), ("i:sub".to_owned(), sub.to_owned())])
+        };
         let good = keys("sts.amazonaws.com", "system:serviceaccount:ns:app");
         assert_eq!(trusts(&policy, "P", &good), Decision::Allowed);
         assert_eq!(trusts(&policy, "Q", &good), Decision::ImplicitDeny);

@@ -20,10 +20,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -31,10 +28,7 @@ impl Refusal {
 pub(crate) async fn answer(account: &Account, request: &Request) -> Result<Answer> {
     let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let action = target.strip_prefix("secretsmanager.").unwrap_or_default().to_owned();
-    let mut note = Note {
-        action: Some(format!("secretsmanager:{action}")),
-        ..Note::default()
-    };
+    let mut note = Note { action: Some(format!("secretsmanager:{action}")), ..Note::default() };
     let outcome = match authenticate(account, request) {
         Ok(session) => {
             note.caller = Some(session.arn.clone());
@@ -91,7 +85,12 @@ fn unknown() -> Refusal {
 }
 
 /// May this session do this to this secret? The outer error is the gateway's own.
-async fn authorise(account: &Account, session: &Session, action: &str, request: &Request) -> Result<Result<(), Refusal>> {
+async fn authorise(
+    account: &Account,
+    session: &Session,
+    action: &str,
+    request: &Request,
+) -> Result<Result<(), Refusal>> {
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
     let resource = match body["SecretId"].as_str().or(body["Name"].as_str()) {
         Some(name) => resource(account, name).await?,

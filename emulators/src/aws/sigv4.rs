@@ -50,7 +50,10 @@ impl Signature {
             .ok_or_else(|| Refusal::Incomplete("the algorithm is not AWS4-HMAC-SHA256".into()))?;
         let parts: BTreeMap<&str, &str> = rest.split(',').filter_map(|part| part.trim().split_once('=')).collect();
         let part = |name: &str| {
-            parts.get(name).map(|p| (*p).to_owned()).ok_or_else(|| Refusal::Incomplete(format!("Authorization header requires '{name}' parameter.")))
+            parts
+                .get(name)
+                .map(|p| (*p).to_owned())
+                .ok_or_else(|| Refusal::Incomplete(format!("Authorization header requires '{name}' parameter.")))
         };
         let credential = part("Credential")?;
         let [key, date, region, service, "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..] else {
@@ -70,7 +73,14 @@ impl Signature {
     ///
     /// # Errors
     /// What does not fit.
-    pub fn verify(&self, request: &Request, secret: &str, region: &str, service: &str, now: Timestamp) -> Result<(), Refusal> {
+    pub fn verify(
+        &self,
+        request: &Request,
+        secret: &str,
+        region: &str,
+        service: &str,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         if self.region != region || self.service != service {
             return Err(Refusal::Invalid(format!("Credential should be scoped to {region}/{service}.")));
         }
@@ -79,7 +89,8 @@ impl Signature {
                 return Err(Refusal::Incomplete(format!("'{needed}' must be a signed header")));
             }
         }
-        let time = header(request, "x-amz-date").ok_or_else(|| Refusal::Incomplete("there is no x-amz-date header".into()))?;
+        let time =
+            header(request, "x-amz-date").ok_or_else(|| Refusal::Incomplete("there is no x-amz-date header".into()))?;
         let signed = strtime::parse("%Y%m%dT%H%M%SZ", &time)
             .and_then(|t| t.to_datetime())
             .and_then(|t| t.to_zoned(TimeZone::UTC))
@@ -113,7 +124,8 @@ impl Signature {
         query.sort();
         let mut headers = String::new();
         for name in &self.headers {
-            let value = header(request, name).ok_or_else(|| Refusal::Incomplete(format!("the signed header {name} is absent")))?;
+            let value = header(request, name)
+                .ok_or_else(|| Refusal::Incomplete(format!("the signed header {name} is absent")))?;
             headers += &format!("{name}:{}\n", value.split_whitespace().collect::<Vec<_>>().join(" "));
         }
         Ok(format!(
@@ -231,7 +243,8 @@ mod tests {
             .into();
         let url = "https://secretsmanager.us-east-1.amazonaws.com/";
         let headers = [("x-amz-target", "secretsmanager.GetSecretValue")];
-        let signable = SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
+        let signable =
+            SignableRequest::new("POST", url, headers.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
         let (instructions, _) = sign(signable, &params).unwrap().into_parts();
         let mut request = axum::http::Request::post("/")
             .header("host", "secretsmanager.us-east-1.amazonaws.com")
@@ -239,7 +252,9 @@ mod tests {
             .body(Bytes::from_static(body.as_bytes()))
             .unwrap();
         for (name, value) in instructions.headers() {
-            request.headers_mut().insert(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            request
+                .headers_mut()
+                .insert(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         request
     }
@@ -258,7 +273,8 @@ mod tests {
     #[test]
     fn anything_else_is_refused() {
         let now = Timestamp::now();
-        let refused = |request: &Request, secret: &str, region: &str, now| verify(request, secret, region, now).is_err();
+        let refused =
+            |request: &Request, secret: &str, region: &str, now| verify(request, secret, region, now).is_err();
         assert!(refused(&signed("{}"), "another secret", "us-east-1", now));
         assert!(refused(&signed("{}"), SECRET, "eu-west-1", now));
         assert!(refused(&signed("{}"), SECRET, "us-east-1", now + SignedDuration::from_hours(1)));

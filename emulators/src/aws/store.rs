@@ -98,10 +98,17 @@ impl Store {
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         match (status.is_success(), answer["__type"].as_str(), value) {
             (true, ..) | (false, Some("ResourceExistsException"), None) => Ok(()),
-            (false, Some("ResourceExistsException"), Some(value)) => {
-                self.call("PutSecretValue", json!({"SecretId": name, "SecretString": value, "ClientRequestToken": request_id()})).await.map(|_| ())
-            }
-            (false, code, _) => Err(Error::new(format!("create secret {name} in LocalStack"), format!("HTTP {status}, {}", code.unwrap_or("no error code")))),
+            (false, Some("ResourceExistsException"), Some(value)) => self
+                .call(
+                    "PutSecretValue",
+                    json!({"SecretId": name, "SecretString": value, "ClientRequestToken": request_id()}),
+                )
+                .await
+                .map(|_| ()),
+            (false, code, _) => Err(Error::new(
+                format!("create secret {name} in LocalStack"),
+                format!("HTTP {status}, {}", code.unwrap_or("no error code")),
+            )),
         }
     }
 }

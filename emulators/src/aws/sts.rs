@@ -31,12 +31,7 @@ struct Refusal {
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            reason: reason.into(),
-        }
+        Self { status, code, message: message.into(), reason: reason.into() }
     }
 
     fn invalid_token(message: impl Into<String>, reason: impl Into<String>) -> Self {
@@ -90,11 +85,7 @@ pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
             None,
         ),
     };
-    let note = Note {
-        action: Some(format!("sts:{action}")),
-        caller,
-        ..Note::default()
-    };
+    let note = Note { action: Some(format!("sts:{action}")), caller, ..Note::default() };
     let mut answer = match outcome {
         Ok(result) => {
             let body = format!(
@@ -124,21 +115,37 @@ pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
 fn assume(account: &Account, fields: &BTreeMap<String, String>) -> (Result<String, Refusal>, Option<String>) {
     let Some(token) = fields.get("WebIdentityToken") else {
         return (
-            Err(Refusal::new(StatusCode::BAD_REQUEST, "MissingParameter", "The request must contain the parameter WebIdentityToken", "no token")),
+            Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "MissingParameter",
+                "The request must contain the parameter WebIdentityToken",
+                "no token",
+            )),
             None,
         );
     };
     let claims = match insecure_decode::<Claims>(token) {
         Ok(data) => data.claims,
         Err(e) => {
-            return (Err(Refusal::invalid_token("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)", e.to_string())), None);
+            return (
+                Err(Refusal::invalid_token(
+                    "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
+                    e.to_string(),
+                )),
+                None,
+            );
         }
     };
     (admit(account, fields, token, &claims), Some(claims.sub))
 }
 
 /// The checks in the order in which AWS makes them: issuer, signature, expiry, audience, trust policy.
-fn admit(account: &Account, fields: &BTreeMap<String, String>, token: &str, claims: &Claims) -> Result<String, Refusal> {
+fn admit(
+    account: &Account,
+    fields: &BTreeMap<String, String>,
+    token: &str,
+    claims: &Claims,
+) -> Result<String, Refusal> {
     let declared = account.declared();
     let issuer = claims.iss.trim_start_matches("https://");
     let provider = declared
@@ -155,14 +162,21 @@ fn admit(account: &Account, fields: &BTreeMap<String, String>, token: &str, clai
     verify(account, token)?;
     let now = Timestamp::now();
     if claims.exp <= now.as_second() {
-        let message = format!("Token expired: current date/time {} must be before the expiration date/time {}", now.as_second(), claims.exp);
+        let message = format!(
+            "Token expired: current date/time {} must be before the expiration date/time {}",
+            now.as_second(),
+            claims.exp
+        );
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "ExpiredTokenException", message, "the token has expired"));
     }
     let audiences = claims.audiences();
     let Some(audience) = audiences.iter().find(|a| provider.client_id_list.iter().any(|c| c == *a)) else {
         return Err(Refusal::invalid_token(
             "Incorrect token audience",
-            format!("the token's audience {audiences:?} is not in the provider's client_id_list {:?}", provider.client_id_list),
+            format!(
+                "the token's audience {audiences:?} is not in the provider's client_id_list {:?}",
+                provider.client_id_list
+            ),
         ));
     };
     let arn = fields.get("RoleArn").map(String::as_str).unwrap_or_default();
@@ -203,9 +217,12 @@ fn verify(account: &Account, token: &str) -> Result<(), Refusal> {
     signature_only.validate_exp = false;
     signature_only.validate_aud = false;
     signature_only.required_spec_claims.clear();
-    decode::<Claims>(token, &key, &signature_only)
-        .map(|_| ())
-        .map_err(|e| Refusal::invalid_token("The signature of the identity token is invalid", format!("the token's signature does not verify: {e}")))
+    decode::<Claims>(token, &key, &signature_only).map(|_| ()).map_err(|e| {
+        Refusal::invalid_token(
+            "The signature of the identity token is invalid",
+            format!("the token's signature does not verify: {e}"),
+        )
+    })
 }
 
 fn session(
@@ -251,13 +268,23 @@ fn session(
 
 fn identity(account: &Account, request: &Request) -> Result<String, Refusal> {
     let refused = |reason: &str| {
-        Refusal::new(StatusCode::FORBIDDEN, "InvalidClientTokenId", "The security token included in the request is invalid.", reason)
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+            reason,
+        )
     };
     let signature = Signature::of(request).map_err(|e| refused(&format!("{e:?}")))?;
     let session = account.session(&signature.key).ok_or_else(|| refused("no session has this key"))?;
-    signature
-        .verify(request, &session.secret, &account.region, "sts", Timestamp::now())
-        .map_err(|e| Refusal::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided.", format!("{e:?}")))?;
+    signature.verify(request, &session.secret, &account.region, "sts", Timestamp::now()).map_err(|e| {
+        Refusal::new(
+            StatusCode::FORBIDDEN,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided.",
+            format!("{e:?}"),
+        )
+    })?;
     Ok(format!(
         "<GetCallerIdentityResult><Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account></GetCallerIdentityResult>",
         escape(&session.arn),

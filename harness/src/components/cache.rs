@@ -92,7 +92,8 @@ impl Cache {
     pub fn open(root: PathBuf) -> Result<Self> {
         for folder in ["blobs/sha256", "entries", "locks", "making", "trees"] {
             fs::create_dir_all(root.join(folder)).map_err(|e| {
-                Failure::new(format!("make the cache {}", root.display()), e).next("set XDG_CACHE_HOME to a folder that can be written")
+                Failure::new(format!("make the cache {}", root.display()), e)
+                    .next("set XDG_CACHE_HOME to a folder that can be written")
             })?;
         }
         Ok(Self { root })

@@ -15,7 +15,8 @@ use super::lock::Chart;
 use crate::failure::{Attempt, Failure, Result};
 
 /// What the project's `.helmignore` leaves out, and the README that stands in for the CRD templates.
-const LEFT_OUT: [&str; 6] = ["Chart.lock", "README.md.gotmpl", "ci", "templates/crds/README.md", "tests", ".helmignore"];
+const LEFT_OUT: [&str; 6] =
+    ["Chart.lock", "README.md.gotmpl", "ci", "templates/crds/README.md", "tests", ".helmignore"];
 /// Annotations that the templates add to every CRD.
 const ANNOTATIONS: &str = r#"    {{- with .Values.crds.annotations }}
     {{- toYaml . | nindent 4 }}
@@ -54,7 +55,8 @@ pub fn package(module: &Path, chart: &Chart, version: &str, target: &Path) -> Re
         header.set_mode(0o644);
         header.set_mtime(0);
         header.set_size(bytes.len() as u64);
-        tar.append_data(&mut header, Path::new("external-secrets").join(name), bytes.as_slice()).attempting(attempted)?;
+        tar.append_data(&mut header, Path::new("external-secrets").join(name), bytes.as_slice())
+            .attempting(attempted)?;
     }
     tar.into_inner().and_then(|gzip| gzip.finish()).attempting(attempted)?;
     Ok(())
@@ -79,11 +81,18 @@ fn template(document: &str) -> Result<(String, String)> {
         return Err(Failure::new(attempted(), "the bundle has a document that is no CRD"));
     };
     let optional = kind.contains("Cluster") || kind == "PushSecret";
-    let condition = if optional { format!("and (.Values.installCRDs) (.Values.crds.create{kind})") } else { ".Values.installCRDs".into() };
+    let condition = if optional {
+        format!("and (.Values.installCRDs) (.Values.crds.create{kind})")
+    } else {
+        ".Values.installCRDs".into()
+    };
     let Some((head, rest)) = document.split_once("  annotations:\n") else {
         return Err(Failure::new(attempted(), format!("{kind} has no annotations")));
     };
-    Ok((name.into(), format!("{{{{- if {condition} }}}}\n{head}  annotations:\n{ANNOTATIONS}{}\n{{{{- end }}}}\n", rest.trim_end())))
+    Ok((
+        name.into(),
+        format!("{{{{- if {condition} }}}}\n{head}  annotations:\n{ANNOTATIONS}{}\n{{{{- end }}}}\n", rest.trim_end()),
+    ))
 }
 
 #[cfg(test)]
@@ -112,13 +121,17 @@ mod tests {
         });
         assert_eq!(archives[0], archives[1]);
         let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(archives[0].as_slice()));
-        let names: Vec<String> = tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
+        let names: Vec<String> =
+            tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string()).collect();
         assert_eq!(names, ["external-secrets/Chart.yaml", "external-secrets/templates/crds/clustersecretstore.yaml"]);
     }
 
     #[test]
     fn the_version_is_stamped_and_the_dependency_goes() {
-        let text = String::from_utf8(stamp(b"version: 0.20.3\nappVersion: v0.20.3\ndependencies: [{name: x}]\n", "0.20.4").unwrap()).unwrap();
+        let text = String::from_utf8(
+            stamp(b"version: 0.20.3\nappVersion: v0.20.3\ndependencies: [{name: x}]\n", "0.20.4").unwrap(),
+        )
+        .unwrap();
         assert_eq!(text, "version: 0.20.4\nappVersion: v0.20.4\n");
     }
 
@@ -126,7 +139,10 @@ mod tests {
     fn a_crd_of_an_optional_kind_has_both_conditions() {
         let (name, text) = template(CRD).unwrap();
         assert_eq!(name, "clustersecretstore");
-        assert!(text.starts_with("{{- if and (.Values.installCRDs) (.Values.crds.createClusterSecretStore) }}\napiVersion"), "{text}");
+        assert!(
+            text.starts_with("{{- if and (.Values.installCRDs) (.Values.crds.createClusterSecretStore) }}\napiVersion"),
+            "{text}"
+        );
         assert!(text.contains("  annotations:\n    {{- with .Values.crds.annotations }}"), "{text}");
         assert!(text.ends_with("singular: clustersecretstore\n{{- end }}\n"), "{text}");
     }

@@ -59,7 +59,9 @@ async fn files(store: &Store, recipe: &Compose) -> Result<Tree> {
         tree.insert(path.to_owned(), Node { content, mode, owner });
     };
     for (folder, rights) in &recipe.folders {
-        let (owner, mode) = rights_of(rights).ok_or_else(|| Failure::new(format!("make {folder} in an image"), format!("{rights:?} is not `user:group mode`")))?;
+        let (owner, mode) = rights_of(rights).ok_or_else(|| {
+            Failure::new(format!("make {folder} in an image"), format!("{rights:?} is not `user:group mode`"))
+        })?;
         put(folder, Content::Folder, mode, owner);
     }
     for (source, path) in &recipe.machine {
@@ -78,7 +80,8 @@ async fn files(store: &Store, recipe: &Compose) -> Result<Tree> {
     }
     if let Some(busybox) = &recipe.applets {
         let machine = recipe.machine.iter().find(|(_, path)| *path == busybox).map(|(source, _)| source);
-        let machine = machine.ok_or_else(|| Failure::new("name the applets of an image", format!("it has no {busybox}")))?;
+        let machine =
+            machine.ok_or_else(|| Failure::new("name the applets of an image", format!("it has no {busybox}")))?;
         fs::metadata(machine).attempting(|| format!("read {machine}"))?;
         for applet in Run::new(machine).arg("--list").text().await?.lines().filter(|name| *name != "busybox") {
             put(&format!("bin/{applet}"), Content::Link(busybox.into()), 0o777, (0, 0));

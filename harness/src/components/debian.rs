@@ -23,8 +23,19 @@ use crate::{
 
 /// What an image does not need: other languages, manuals, and traces of its making.
 const LEFT_OUT: [&str; 13] = [
-    "dev", "etc/hostname", "etc/resolv.conf", "proc", "run", "sys", "tmp", "usr/sbin/policy-rc.d", "usr/share/doc",
-    "usr/share/info", "usr/share/locale", "usr/share/man", "var/cache",
+    "dev",
+    "etc/hostname",
+    "etc/resolv.conf",
+    "proc",
+    "run",
+    "sys",
+    "tmp",
+    "usr/sbin/policy-rc.d",
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache",
 ];
 
 /// Installs what is missing of the machine's packages, after saying which, and returns all of them.
@@ -42,7 +53,9 @@ pub async fn machine(debian: &Debian) -> Result<Vec<Artifact>> {
                 .next(format!("run as root, or `apt-get install {list}` first")));
         }
         info!("Debian packages to install: {list}");
-        let apt = |args: &[&str]| Run::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+        let apt = |args: &[&str]| {
+            Run::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1")
+        };
         apt(&["update", "-q"]).output().await?;
         // The harness runs its own containerd: a package's service must not start.
         let policy = Policy::forbid(Path::new("/"))?;
@@ -56,13 +69,9 @@ pub async fn machine(debian: &Debian) -> Result<Vec<Artifact>> {
         .keys()
         .map(|name| {
             let found = installed.iter().find(|(n, _)| n == name);
-            let (name, version) = found.ok_or_else(|| Failure::new(format!("install {name}"), "dpkg does not list it afterwards"))?;
-            Ok(Artifact {
-                name: name.clone(),
-                version: version.clone(),
-                path: "/".into(),
-                origin: Origin::Debian,
-            })
+            let (name, version) =
+                found.ok_or_else(|| Failure::new(format!("install {name}"), "dpkg does not list it afterwards"))?;
+            Ok(Artifact { name: name.clone(), version: version.clone(), path: "/".into(), origin: Origin::Debian })
         })
         .collect()
 }
@@ -138,15 +147,27 @@ pub async fn packages(cache: &Cache, making: &Making, base: &Layer, packages: &[
     tar.set_preserve_permissions(true);
     tar.unpack(&root).attempting(attempted)?;
     let before: BTreeSet<_> = image::scan(&root, wanted)?.into_keys().collect();
-    for folder in ["dev", "proc", "run", "sys", "tmp", "var/cache/apt/archives/partial", "var/lib/apt/lists/partial", "var/log/apt"] {
+    for folder in [
+        "dev",
+        "proc",
+        "run",
+        "sys",
+        "tmp",
+        "var/cache/apt/archives/partial",
+        "var/lib/apt/lists/partial",
+        "var/log/apt",
+    ] {
         fs::create_dir_all(root.join(folder)).attempting(|| format!("make {folder}"))?;
     }
-    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).attempting(|| "open /tmp of the image".into())?;
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))
+        .attempting(|| "open /tmp of the image".into())?;
     fs::copy("/etc/resolv.conf", root.join("etc/resolv.conf")).attempting(|| "give the base system DNS".into())?;
     // Maintainer scripts write to /dev/null, which exists in no unpacked layer.
     Run::new("mknod").args(["-m", "666"]).arg(root.join("dev/null")).args(["c", "1", "3"]).output().await?;
     let _policy = Policy::forbid(&root)?;
-    let apt = |args: &[&str]| Run::new("chroot").arg(&root).arg("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    let apt = |args: &[&str]| {
+        Run::new("chroot").arg(&root).arg("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive")
+    };
     apt(&["update", "-q"]).output().await?;
     apt(&["install", "-q", "-y", "--no-install-recommends"]).args(packages).output().await?;
     // The base's files have time zero; a package's files have the package's time.
@@ -158,8 +179,12 @@ pub async fn packages(cache: &Cache, making: &Making, base: &Layer, packages: &[
 }
 
 fn wanted(path: &Path) -> bool {
-    let noise = ["var/lib/apt/lists", "var/log"].iter().any(|folder| path.starts_with(folder) && path != Path::new(folder));
-    !noise && !LEFT_OUT.iter().any(|folder| path.starts_with(folder) && (path != Path::new(folder) || folder.contains('/')))
+    let noise =
+        ["var/lib/apt/lists", "var/log"].iter().any(|folder| path.starts_with(folder) && path != Path::new(folder));
+    !noise
+        && !LEFT_OUT
+            .iter()
+            .any(|folder| path.starts_with(folder) && (path != Path::new(folder) || folder.contains('/')))
 }
 
 /// The archive that this machine itself uses for `suite`.

@@ -45,10 +45,7 @@ impl Web {
             .user_agent(concat!("trinity-e2e/", env!("CARGO_PKG_VERSION")))
             .build()
             .attempting(|| "set up the HTTP client".into())?;
-        Ok(Self {
-            client,
-            unreachable: Mutex::default(),
-        })
+        Ok(Self { client, unreachable: Mutex::default() })
     }
 
     /// GET with optional headers; any answer that is not a success is an error.
@@ -79,10 +76,10 @@ impl Web {
             request = request.header(*name, value);
         }
         request.send().await.map_err(|e| {
-            if e.is_connect() || e.is_timeout() {
-                if let Ok(mut hosts) = self.unreachable.lock() {
-                    hosts.insert(host.clone());
-                }
+            if (e.is_connect() || e.is_timeout())
+                && let Ok(mut hosts) = self.unreachable.lock()
+            {
+                hosts.insert(host.clone());
             }
             Failure::new(attempted(), chain(&e))
         })
@@ -100,8 +97,9 @@ impl Web {
                 let list = component.fill(list);
                 let text = self.get(&list, &[]).await?.text().await.attempting(|| format!("read {list}"))?;
                 let file = url.rsplit('/').next().unwrap_or_default();
-                checksum(&text, file)
-                    .ok_or_else(|| Failure::new(format!("find the checksum of {file}"), format!("{list} does not name it")))?
+                checksum(&text, file).ok_or_else(|| {
+                    Failure::new(format!("find the checksum of {file}"), format!("{list} does not name it"))
+                })?
             }
             (None, None) => {
                 return Err(Failure::new(format!("trust {url}"), "the component lock has no checksum for it"));
@@ -139,18 +137,20 @@ pub async fn save(response: Response, target: &Path) -> std::io::Result<()> {
 
 /// The digest of `file` in a checksum file, or in the index of a Helm repository.
 fn checksum(text: &str, file: &str) -> Option<String> {
-    let digest = |word: &str| (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then(|| word.to_lowercase());
+    let digest =
+        |word: &str| (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then(|| word.to_lowercase());
     if let Ok(index) = serde_yaml::from_str::<Index>(text) {
         let releases = index.entries.into_values().flatten();
-        return releases.into_iter().find(|r| r.urls.iter().any(|url| url.rsplit('/').next() == Some(file))).and_then(|r| digest(&r.digest));
+        return releases
+            .into_iter()
+            .find(|r| r.urls.iter().any(|url| url.rsplit('/').next() == Some(file)))
+            .and_then(|r| digest(&r.digest));
     }
-    text.lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .find_map(|words| match words.as_slice() {
-            [one] => digest(one),
-            [one, name, ..] if name.trim_start_matches('*') == file => digest(one),
-            _ => None,
-        })
+    text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find_map(|words| match words.as_slice() {
+        [one] => digest(one),
+        [one, name, ..] if name.trim_start_matches('*') == file => digest(one),
+        _ => None,
+    })
 }
 
 /// `index.yaml` of a Helm repository, as far as it matters here.
@@ -184,7 +184,10 @@ mod tests {
         assert_eq!(checksum(&list, "mine.tar.gz"), Some(digest));
         assert_eq!(checksum(&list, "absent"), None);
         assert_eq!(checksum("<html>not found</html>", "any"), None);
-        let index = format!("apiVersion: v1\nentries:\n  app:\n  - urls: [https://x/app-1.tgz]\n    digest: {}\n", "c".repeat(64));
+        let index = format!(
+            "apiVersion: v1\nentries:\n  app:\n  - urls: [https://x/app-1.tgz]\n    digest: {}\n",
+            "c".repeat(64)
+        );
         assert_eq!(checksum(&index, "app-1.tgz"), Some("c".repeat(64)));
         assert_eq!(checksum(&index, "app-2.tgz"), None);
     }

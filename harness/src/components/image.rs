@@ -71,10 +71,7 @@ pub fn layer(cache: &Cache, making: &Making, tree: &Tree) -> Result<Layer> {
     }
     tar.into_inner().and_then(|mut file| file.flush()).attempting(attempted)?;
     let size = fs::metadata(&path).attempting(attempted)?.len();
-    Ok(Layer {
-        sha256: cache.add(&path)?,
-        size,
-    })
+    Ok(Layer { sha256: cache.add(&path)?, size })
 }
 
 fn append(tar: &mut Builder<File>, name: &Path, node: &Node) -> io::Result<()> {
@@ -133,14 +130,7 @@ pub fn scan(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Tree> {
         } else {
             Content::Copy(entry.path().to_owned())
         };
-        tree.insert(
-            name,
-            Node {
-                content,
-                mode: meta.mode() & 0o7777,
-                owner: (meta.uid(), meta.gid()),
-            },
-        );
+        tree.insert(name, Node { content, mode: meta.mode() & 0o7777, owner: (meta.uid(), meta.gid()) });
     }
     Ok(tree)
 }
@@ -150,7 +140,12 @@ pub fn scan(root: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Tree> {
 ///
 /// # Errors
 /// When a blob cannot be written.
-pub fn write(cache: &Cache, making: &Making, layers: &[Layer], config: &Value) -> Result<(BTreeMap<String, String>, String)> {
+pub fn write(
+    cache: &Cache,
+    making: &Making,
+    layers: &[Layer],
+    config: &Value,
+) -> Result<(BTreeMap<String, String>, String)> {
     let configuration = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -231,7 +226,8 @@ pub fn blobs(folder: &Path, digest: &str) -> Result<Vec<String>> {
     let manifest: Value = serde_json::from_slice(&fs::read(&path).attempting(attempted)?).attempting(attempted)?;
     let list = |name: &str| manifest[name].as_array().into_iter().flatten();
     let parts = list("layers").chain([&manifest["config"]]).filter_map(|part| part["digest"].as_str());
-    let mut found: Vec<String> = std::iter::once(sha256).chain(parts.map(|d| d.trim_start_matches("sha256:").to_owned())).collect();
+    let mut found: Vec<String> =
+        std::iter::once(sha256).chain(parts.map(|d| d.trim_start_matches("sha256:").to_owned())).collect();
     for inner in list("manifests").filter_map(|m| m["digest"].as_str()) {
         if folder.join(inner.trim_start_matches("sha256:")).exists() {
             found.extend(blobs(folder, inner)?);

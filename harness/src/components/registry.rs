@@ -18,7 +18,12 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
 ///
 /// # Errors
 /// When the registry cannot be reached, does not have it, or sends something else than its digest says.
-pub async fn pull(web: &Web, cache: &Cache, making: &Making, reference: &str) -> Result<(BTreeMap<String, String>, String)> {
+pub async fn pull(
+    web: &Web,
+    cache: &Cache,
+    making: &Making,
+    reference: &str,
+) -> Result<(BTreeMap<String, String>, String)> {
     let image = parse(reference);
     let mut token = None;
     let mut files = BTreeMap::new();
@@ -27,7 +32,8 @@ pub async fn pull(web: &Web, cache: &Cache, making: &Making, reference: &str) ->
         files.insert("index".to_owned(), digest.clone());
         let wanted = list.iter().find(|m| m["platform"]["os"] == "linux" && m["platform"]["architecture"] == "amd64");
         let wanted = wanted.and_then(|m| m["digest"].as_str()).map(ToOwned::to_owned);
-        let wanted = wanted.ok_or_else(|| Failure::new(format!("pull {reference}"), "it has no image for linux/amd64"))?;
+        let wanted =
+            wanted.ok_or_else(|| Failure::new(format!("pull {reference}"), "it has no image for linux/amd64"))?;
         let (inner, document) = document(web, cache, making, &image, &wanted, &mut token).await?;
         files.insert("manifest".to_owned(), inner);
         manifest = document;
@@ -37,7 +43,9 @@ pub async fn pull(web: &Web, cache: &Cache, making: &Making, reference: &str) ->
     let layers = manifest["layers"].as_array().into_iter().flatten();
     for (i, part) in std::iter::once(&manifest["config"]).chain(layers).enumerate() {
         let expected = part["digest"].as_str().unwrap_or_default();
-        let sha256 = expected.strip_prefix("sha256:").ok_or_else(|| Failure::new(format!("pull {reference}"), format!("it has a part {expected:?}")))?;
+        let sha256 = expected
+            .strip_prefix("sha256:")
+            .ok_or_else(|| Failure::new(format!("pull {reference}"), format!("it has a part {expected:?}")))?;
         if !cache.blob(sha256).exists() {
             let url = format!("{}/{}/blobs/{expected}", image.base, image.name);
             let path = making.folder.join("blob");
@@ -88,11 +96,13 @@ async fn fetch(web: &Web, url: &str, token: &mut Option<String>) -> Result<reqwe
     if response.status() != 401 || token.is_some() {
         return response.error_for_status().attempting(|| format!("get {url}"));
     }
-    let challenge = response.headers().get("www-authenticate").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let challenge =
+        response.headers().get("www-authenticate").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let Some(address) = token_address(&challenge) else {
         return Err(Failure::new(format!("get {url}"), format!("HTTP 401 with the challenge {challenge:?}")));
     };
-    let answer: Value = web.get(&address, &[]).await?.json().await.attempting(|| format!("get a token from {address}"))?;
+    let answer: Value =
+        web.get(&address, &[]).await?.json().await.attempting(|| format!("get a token from {address}"))?;
     *token = answer["token"].as_str().or(answer["access_token"].as_str()).map(Into::into);
     web.get(url, &headers(token)).await
 }
@@ -121,11 +131,7 @@ fn parse(reference: &str) -> Reference<'_> {
     let (name, tag) = rest.split_once('@').or_else(|| rest.rsplit_once(':')).unwrap_or((rest, "latest"));
     let scheme = if host.starts_with("127.0.0.1") { "http" } else { "https" };
     let host = if host == "docker.io" { "registry-1.docker.io" } else { host };
-    Reference {
-        base: format!("{scheme}://{host}/v2"),
-        name,
-        tag,
-    }
+    Reference { base: format!("{scheme}://{host}/v2"), name, tag }
 }
 
 #[cfg(test)]

@@ -100,7 +100,9 @@ impl Store {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = options
             .cache
-            .or_else(|| std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|c| c.join("trinity-e2e")))
+            .or_else(|| {
+                std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home).map(|c| c.join("trinity-e2e"))
+            })
             .ok_or_else(|| Failure::new("find the cache", "neither XDG_CACHE_HOME nor HOME is set"))?;
         if let Some(mirror) = options.mirror.as_ref().filter(|m| !m.is_dir()) {
             return Err(Failure::new(format!("use the mirror {}", mirror.display()), "it is not a folder"));
@@ -128,12 +130,7 @@ impl Store {
         let component = self.lock.component(name)?;
         let key = self.key(component)?;
         let entry = self.entry(&key, async |making| self.find(component, &key, making).await).await?;
-        Ok(Artifact {
-            name: entry.name,
-            version: entry.version,
-            path: self.cache.tree(&key),
-            origin: entry.origin,
-        })
+        Ok(Artifact { name: entry.name, version: entry.version, path: self.cache.tree(&key), origin: entry.origin })
     }
 
     /// Gets images under the references that manifests use.
@@ -141,10 +138,7 @@ impl Store {
     /// # Errors
     /// When no source has one of them.
     pub async fn images(&self, references: &[&str]) -> Result<ImageSet> {
-        let mut set = ImageSet {
-            blobs: self.cache.blobs(),
-            ..ImageSet::default()
-        };
+        let mut set = ImageSet { blobs: self.cache.blobs(), ..ImageSet::default() };
         for reference in references {
             let (artifact, manifest) = self.image(self.lock.image(reference)?).await?;
             set.refs.insert((*reference).to_owned(), manifest);
@@ -187,7 +181,8 @@ impl Store {
                 let seen = hash(&self.cache.blob(sha256)).attempting(|| format!("read {file} of {}", entry.name))?;
                 if seen != *sha256 {
                     broken.push(format!("{}: {file}", entry.name));
-                    fs::remove_file(self.cache.blob(sha256)).attempting(|| format!("remove {file} of {}", entry.name))?;
+                    fs::remove_file(self.cache.blob(sha256))
+                        .attempting(|| format!("remove {file} of {}", entry.name))?;
                     self.cache.forget(&key)?;
                     break;
                 }
@@ -228,22 +223,26 @@ impl Store {
             }
         }
         let Some((origin, files)) = found else {
-            return Err(Failure::new(format!("get {label}"), format!("no source has it\n    {}", refusals.join("\n    ")))
-                .next("put it into a mirror folder (--mirror), or run where one of these sources can be reached"));
+            return Err(Failure::new(
+                format!("get {label}"),
+                format!("no source has it\n    {}", refusals.join("\n    ")),
+            )
+            .next("put it into a mirror folder (--mirror), or run where one of these sources can be reached"));
         };
-        let entry = Entry {
-            name: component.name.clone(),
-            version: component.version.clone(),
-            origin,
-            files,
-            manifest: None,
-        };
+        let entry =
+            Entry { name: component.name.clone(), version: component.version.clone(), origin, files, manifest: None };
         info!("{label}: from {origin}");
         Ok(entry)
     }
 
     /// Makes the files of a component from one source and returns them by name with their digests.
-    async fn files(&self, component: &Component, origin: Origin, key: &str, making: &Making) -> Result<BTreeMap<String, String>> {
+    async fn files(
+        &self,
+        component: &Component,
+        origin: Origin,
+        key: &str,
+        making: &Making,
+    ) -> Result<BTreeMap<String, String>> {
         match (origin, &component.mirror, &component.go, &component.module, &component.python, &component.cargo) {
             (Origin::Mirror, Some(pinned), ..) => {
                 let path = self.mirrored(pinned)?;
@@ -297,7 +296,15 @@ impl Store {
             let path = making.folder.join(program);
             Run::new("go")
                 .env("TMPDIR", &making.folder)
-                .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", &format!("-s -w{stamps}"), "-o"])
+                .args([
+                    "build",
+                    "-mod=readonly",
+                    "-trimpath",
+                    "-buildvcs=false",
+                    "-ldflags",
+                    &format!("-s -w{stamps}"),
+                    "-o",
+                ])
                 .arg(&path)
                 .arg(package)
                 .env("CGO_ENABLED", "0")
@@ -311,7 +318,12 @@ impl Store {
     }
 
     /// Takes files out of a Go module, or compiles one of them.
-    async fn extract(&self, component: &Component, module: &Module, making: &Making) -> Result<BTreeMap<String, String>> {
+    async fn extract(
+        &self,
+        component: &Component,
+        module: &Module,
+        making: &Making,
+    ) -> Result<BTreeMap<String, String>> {
         let json = Run::new("go")
             .args(["mod", "download", "-json", &module.path])
             .env("GOFLAGS", "-mod=readonly")
@@ -320,7 +332,8 @@ impl Store {
             .await?;
         let attempted = || format!("find module {}", module.path);
         let listing: Value = serde_json::from_slice(&json).attempting(attempted)?;
-        let folder = PathBuf::from(listing["Dir"].as_str().ok_or_else(|| Failure::new(attempted(), "it has no folder"))?);
+        let folder =
+            PathBuf::from(listing["Dir"].as_str().ok_or_else(|| Failure::new(attempted(), "it has no folder"))?);
         let mut files = BTreeMap::new();
         if let Some(sources) = &module.chart {
             let name = format!("external-secrets-{}.tgz", component.version);
@@ -332,7 +345,12 @@ impl Store {
             let (source, target) = (folder.join(inside), making.folder.join(name));
             if module.compile {
                 let version = format!("-DVERSION={}", component.version);
-                Run::new("cc").args(["-static", "-Os", "-s", &version, "-o"]).arg(&target).arg(&source).output().await?;
+                Run::new("cc")
+                    .args(["-static", "-Os", "-s", &version, "-o"])
+                    .arg(&target)
+                    .arg(&source)
+                    .output()
+                    .await?;
             } else {
                 fs::copy(&source, &target).attempting(|| format!("copy {}", source.display()))?;
             }
@@ -407,20 +425,22 @@ impl Store {
             Some(compose) => {
                 let names: std::collections::BTreeSet<&str> =
                     compose.files.keys().filter_map(|f| f.split_once('/')).map(|(name, _)| name).collect();
-                names.into_iter().map(|name| self.key(self.lock.component(name)?)).collect::<Result<Vec<_>>>()?.join(" ")
+                names
+                    .into_iter()
+                    .map(|name| self.key(self.lock.component(name)?))
+                    .collect::<Result<Vec<_>>>()?
+                    .join(" ")
             }
             None => String::new(),
         };
         let recipe = format!("{wanted:?} {parts} {:?}", self.lock.debian);
         let key = format!("image-{}-{}", plain(&wanted.reference), &hash_bytes(recipe.as_bytes())[..12]);
         let entry = self.entry(&key, async |making| self.find_image(wanted, making).await).await?;
-        let manifest = entry.manifest.clone().ok_or_else(|| Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest"))?;
-        let artifact = Artifact {
-            name: entry.name,
-            version: entry.version,
-            path: self.cache.blobs(),
-            origin: entry.origin,
-        };
+        let manifest = entry.manifest.clone().ok_or_else(|| {
+            Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest")
+        })?;
+        let artifact =
+            Artifact { name: entry.name, version: entry.version, path: self.cache.blobs(), origin: entry.origin };
         Ok((artifact, manifest))
     }
 
@@ -452,17 +472,14 @@ impl Store {
             }
         }
         let Some((origin, (files, manifest))) = found else {
-            return Err(Failure::new(format!("get {label}"), format!("no source has it\n    {}", refusals.join("\n    ")))
-                .next("put it into a mirror folder (--mirror), or run where its registry can be reached"));
+            return Err(Failure::new(
+                format!("get {label}"),
+                format!("no source has it\n    {}", refusals.join("\n    ")),
+            )
+            .next("put it into a mirror folder (--mirror), or run where its registry can be reached"));
         };
         let version = wanted.reference.rsplit(':').next().unwrap_or_default().to_owned();
-        let entry = Entry {
-            name: wanted.reference.clone(),
-            version,
-            origin,
-            files,
-            manifest: Some(manifest),
-        };
+        let entry = Entry { name: wanted.reference.clone(), version, origin, files, manifest: Some(manifest) };
         info!("{label}: from {origin}");
         Ok(entry)
     }

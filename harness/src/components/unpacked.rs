@@ -4,12 +4,7 @@
 //! What is kept is containerd's own root folder. A world gets a copy of its two databases, and links to what they
 //! describe, which no world ever changes: containers write to layers of their own, and a removed image removes a link.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::Path,
-    process::Stdio,
-};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
 
 use futures::FutureExt;
 use nix::{
@@ -29,9 +24,11 @@ use crate::{
 };
 
 /// Folders below containerd's root whose entries are shared.
-const SHARED: [&str; 2] = ["io.containerd.content.v1.content/blobs/sha256", "io.containerd.snapshotter.v1.overlayfs/snapshots"];
+const SHARED: [&str; 2] =
+    ["io.containerd.content.v1.content/blobs/sha256", "io.containerd.snapshotter.v1.overlayfs/snapshots"];
 /// Databases, which every world changes.
-const COPIED: [&str; 2] = ["io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db"];
+const COPIED: [&str; 2] =
+    ["io.containerd.metadata.v1.bolt/meta.db", "io.containerd.snapshotter.v1.overlayfs/metadata.db"];
 /// Namespace in which the kubelet's containerd keeps its images.
 const NAMESPACE: &str = "k8s.io";
 
@@ -46,18 +43,19 @@ pub async fn unpack(making: &Making, images: &ImageSet) -> Result<()> {
     let registry = listener.local_addr().attempting(|| "find the port of the registry".into())?;
     let hosts = making.folder.join("hosts/_default");
     fs::create_dir_all(&hosts).attempting(|| format!("make {}", hosts.display()))?;
-    fs::write(hosts.join("hosts.toml"), image::mirror(&registry.to_string())).attempting(|| format!("write to {}", hosts.display()))?;
-    let served = Images {
-        blobs: images.blobs.clone(),
-        refs: images.refs.clone(),
-    };
+    fs::write(hosts.join("hosts.toml"), image::mirror(&registry.to_string()))
+        .attempting(|| format!("write to {}", hosts.display()))?;
+    let served = Images { blobs: images.blobs.clone(), refs: images.refs.clone() };
     let serving = tokio::spawn(Registry::new(&served, None).serve(listener));
     let config = format!(
         "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {:?}\n\
          [plugins.\"io.containerd.gc.v1.scheduler\"]\n\
          # The collector would remove the blobs that no pull has claimed yet.\nstartup_delay = \"0s\"\n\
          [plugins.\"io.containerd.internal.v1.opt\"]\npath = {:?}\n",
-        path("root"), path("state"), path("socket"), path("opt")
+        path("root"),
+        path("state"),
+        path("socket"),
+        path("opt")
     );
     fs::write(path("config.toml"), config).attempting(|| "configure containerd".into())?;
     let mut containerd = start(making).await?;

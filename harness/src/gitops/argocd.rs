@@ -52,7 +52,8 @@ pub async fn install(client: &Client, manifests: &Path, settings: &Path, run: &s
     let namespace = own(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}))?;
     applier.apply(vec![namespace], NAMESPACE).await?;
     let (crds, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| kind(o) == "CustomResourceDefinition");
-    let (last, first): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| matches!(kind(o), "Deployment" | "StatefulSet"));
+    let (last, first): (Vec<_>, Vec<_>) =
+        objects.into_iter().partition(|o| matches!(kind(o), "Deployment" | "StatefulSet"));
     let names: Vec<String> = crds.iter().filter_map(|o| o.metadata.name.clone()).collect();
     // The settings come before the controllers: a change of them later makes Argo CD list the whole cluster again.
     debug!("Argo CD: definitions and settings");
@@ -65,11 +66,13 @@ pub async fn install(client: &Client, manifests: &Path, settings: &Path, run: &s
         let what = format!("CRD {name} is established");
         until(api.clone(), &name, &what, ESTABLISHED, condition::established).await?;
     }
-    let project = own(json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"}, "spec": {
-        "sourceRepos": ["*"],
-        "destinations": [{"namespace": "*", "server": "*"}],
-        "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
-    }}))?;
+    let project = own(
+        json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "default"}, "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"namespace": "*", "server": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        }}),
+    )?;
     Applier::new(client).await?.apply(vec![project], NAMESPACE).await
 }
 
@@ -81,7 +84,8 @@ pub async fn install(client: &Client, manifests: &Path, settings: &Path, run: &s
 pub async fn ready(client: &Client, deadline: Duration) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     for name in ["argocd-redis", "argocd-repo-server"] {
-        until(deployments.clone(), name, &format!("deployment {name} is Available"), deadline, condition::available).await?;
+        until(deployments.clone(), name, &format!("deployment {name} is Available"), deadline, condition::available)
+            .await?;
     }
     let name = "argocd-application-controller";
     let controllers: Api<StatefulSet> = Api::namespaced(client.clone(), NAMESPACE);

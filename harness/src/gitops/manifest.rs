@@ -19,7 +19,7 @@ const MANAGER: &str = "trinity-e2e";
 /// When a document is no Kubernetes object.
 pub fn parse(yaml: &str, source: &str) -> Result<Vec<DynamicObject>> {
     serde_yaml::Deserializer::from_str(yaml)
-        .map(|document| <Option<DynamicObject> as serde::Deserialize>::deserialize(document))
+        .map(<Option<DynamicObject> as serde::Deserialize>::deserialize)
         .filter_map(Result::transpose)
         .collect::<Result<_, _>>()
         .attempting(|| format!("read the manifests of {source}"))
@@ -38,11 +38,9 @@ impl Applier {
     /// # Errors
     /// When discovery fails.
     pub async fn new(client: &Client) -> Result<Self> {
-        let discovery = Discovery::new(client.clone()).run().await.attempting(|| "discover what the API server serves".into())?;
-        Ok(Self {
-            client: client.clone(),
-            discovery: discovery.into(),
-        })
+        let discovery =
+            Discovery::new(client.clone()).run().await.attempting(|| "discover what the API server serves".into())?;
+        Ok(Self { client: client.clone(), discovery: discovery.into() })
     }
 
     /// Applies all objects, up to eight at once. Order them by calling it more than once.
@@ -50,7 +48,11 @@ impl Applier {
     /// # Errors
     /// The first object that the API server refuses.
     pub async fn apply(&self, objects: Vec<DynamicObject>, namespace: &str) -> Result<()> {
-        stream::iter(objects).map(|object| self.one(object, namespace)).buffer_unordered(8).try_collect::<Vec<()>>().await?;
+        stream::iter(objects)
+            .map(|object| self.one(object, namespace))
+            .buffer_unordered(8)
+            .try_collect::<Vec<()>>()
+            .await?;
         Ok(())
     }
 

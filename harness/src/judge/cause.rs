@@ -67,9 +67,16 @@ impl fmt::Display for Cause {
         match self {
             Self::IdentityRefused { link, seen } => {
                 let (what, next) = match link {
-                    Link::Annotation => ("the service account names no role", "annotate it with eks.amazonaws.com/role-arn"),
-                    Link::Trust => ("the role does not trust the operator's token", "compare the role's trust policy with the token's issuer, audience and subject"),
-                    Link::Permission => ("the role may not read the secret", "allow it in a policy of the role, by the secret's ARN"),
+                    Link::Annotation => {
+                        ("the service account names no role", "annotate it with eks.amazonaws.com/role-arn")
+                    }
+                    Link::Trust => (
+                        "the role does not trust the operator's token",
+                        "compare the role's trust policy with the token's issuer, audience and subject",
+                    ),
+                    Link::Permission => {
+                        ("the role may not read the secret", "allow it in a policy of the role, by the secret's ARN")
+                    }
                 };
                 write!(f, "{what}: {seen}\n  next: {next}")
             }
@@ -119,10 +126,7 @@ pub fn classify(object: &str, message: &str, refusal: Option<&journal::Line>) ->
     }
     if message.contains("Secret does not exist") {
         let key = message.split_once("(key: ").and_then(|(_, rest)| rest.split_once(')')).map_or("", |(key, _)| key);
-        return Some(Cause::ValueMissing {
-            object: object.to_owned(),
-            key: key.to_owned(),
-        });
+        return Some(Cause::ValueMissing { object: object.to_owned(), key: key.to_owned() });
     }
     None
 }
@@ -132,12 +136,10 @@ pub fn classify(object: &str, message: &str, refusal: Option<&journal::Line>) ->
 fn missing_image(pod: &str, message: &str, requests: &[journal::Line]) -> Option<Cause> {
     let image = message.strip_prefix("Failed to pull image \"")?.split('"').next()?;
     let unknown = |l: &journal::Line| {
-        l.note.code.as_deref() == Some("MANIFEST_UNKNOWN") && l.note.reason.as_ref().is_some_and(|reason| reason.contains(image))
+        l.note.code.as_deref() == Some("MANIFEST_UNKNOWN")
+            && l.note.reason.as_ref().is_some_and(|reason| reason.contains(image))
     };
-    requests.iter().any(unknown).then(|| Cause::ImageUnavailable {
-        image: image.to_owned(),
-        pod: pod.to_owned(),
-    })
+    requests.iter().any(unknown).then(|| Cause::ImageUnavailable { image: image.to_owned(), pod: pod.to_owned() })
 }
 
 /// Watches the world and returns the first cause that is certain. It ends only then, or when a watch is refused.
@@ -210,17 +212,20 @@ mod tests {
         let absent = "error processing spec.data[0] (key: provider-test-secret), err: Secret does not exist";
         assert_eq!(
             classify("ExternalSecret a", absent, None),
-            Some(Cause::ValueMissing {
-                object: "ExternalSecret a".into(),
-                key: "provider-test-secret".into()
-            })
+            Some(Cause::ValueMissing { object: "ExternalSecret a".into(), key: "provider-test-secret".into() })
         );
         let link = |message: &str| match classify("x", message, None) {
             Some(Cause::IdentityRefused { link, .. }) => Some(link),
             _ => None,
         };
-        assert_eq!(link("operation error STS: AssumeRoleWithWebIdentity, https response error StatusCode: 403"), Some(Link::Trust));
-        assert_eq!(link("unable to create session: an IAM role must be associated with service account a (namespace: b)"), Some(Link::Annotation));
+        assert_eq!(
+            link("operation error STS: AssumeRoleWithWebIdentity, https response error StatusCode: 403"),
+            Some(Link::Trust)
+        );
+        assert_eq!(
+            link("unable to create session: an IAM role must be associated with service account a (namespace: b)"),
+            Some(Link::Annotation)
+        );
         assert_eq!(link("api error AccessDeniedException: User is not authorized"), Some(Link::Permission));
         assert_eq!(classify("x", "could not get ClusterSecretStore \"trinity-aws\", not found", None), None);
     }

@@ -30,7 +30,9 @@ pub async fn of(client: &Client, world: &Description, application: &DynamicObjec
     };
     let desired = render(world, path).await?;
     let mut fields = Vec::new();
-    for resource in status["resources"].as_array().into_iter().flatten().filter(|r| r["status"] == "OutOfSync" && custom(r)) {
+    for resource in
+        status["resources"].as_array().into_iter().flatten().filter(|r| r["status"] == "OutOfSync" && custom(r))
+    {
         let text = |field: &str| resource[field].as_str().unwrap_or_default();
         let matches = |d: &&Value| d["kind"] == resource["kind"] && d["metadata"]["name"] == resource["name"];
         let Some(wanted) = desired.iter().find(matches) else { continue };
@@ -41,7 +43,11 @@ pub async fn of(client: &Client, world: &Description, application: &DynamicObjec
         };
         let live = api.get_opt(text("name")).await.attempting(|| format!("read {} {}", text("kind"), text("name")))?;
         let Some(live) = live else { continue };
-        fields.extend(added(&wanted["spec"], &live.data["spec"], "spec", false).iter().map(|f| format!("{} {} {f}", text("kind"), text("name"))));
+        fields.extend(
+            added(&wanted["spec"], &live.data["spec"], "spec", false)
+                .iter()
+                .map(|f| format!("{} {} {f}", text("kind"), text("name"))),
+        );
     }
     let application = application.metadata.name.clone().unwrap_or_default();
     Ok((!fields.is_empty()).then_some(Cause::Drift { application, fields }))
@@ -51,7 +57,9 @@ pub async fn of(client: &Client, world: &Description, application: &DynamicObjec
 async fn render(world: &Description, path: &str) -> Result<Vec<Value>> {
     let yaml = Run::new(&world.kubectl).arg("kustomize").arg(world.platform.join(path)).text().await?;
     serde_yaml::Deserializer::from_str(&yaml)
-        .map(|document| serde::Deserialize::deserialize(document).map_err(|e| Failure::new(format!("render {path}"), e)))
+        .map(|document| {
+            serde::Deserialize::deserialize(document).map_err(|e| Failure::new(format!("render {path}"), e))
+        })
         .collect()
 }
 
@@ -74,9 +82,12 @@ fn added(wanted: &Value, live: &Value, path: &str, in_list: bool) -> Vec<String>
                 }
             })
             .collect(),
-        (Value::Array(wanted), Value::Array(live)) => {
-            wanted.iter().zip(live).enumerate().flat_map(|(i, (w, l))| added(w, l, &format!("{path}[{i}]"), true)).collect()
-        }
+        (Value::Array(wanted), Value::Array(live)) => wanted
+            .iter()
+            .zip(live)
+            .enumerate()
+            .flat_map(|(i, (w, l))| added(w, l, &format!("{path}[{i}]"), true))
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -55,7 +55,8 @@ impl Fault {
     pub fn read(catalogue: &Path, cloud: &str, name: &str) -> Result<Self> {
         let file = catalogue.join(cloud).join(format!("{name}.yaml"));
         let text = std::fs::read_to_string(&file).map_err(|e| {
-            Failure::new(format!("read fault {name}"), format!("{}: {e}", file.display())).next("the catalogue is fixtures/faults/<cloud>")
+            Failure::new(format!("read fault {name}"), format!("{}: {e}", file.display()))
+                .next("the catalogue is fixtures/faults/<cloud>")
         })?;
         serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()))
     }
@@ -70,10 +71,14 @@ impl Fault {
             let file = target.join(&change.file);
             let text = std::fs::read_to_string(&file).attempting(|| format!("read {}", file.display()))?;
             if !text.contains(&change.replace) {
-                return Err(Failure::new(format!("break {}", change.file), format!("it does not contain {:?}", change.replace))
-                    .next("the fault's text has to follow the platform's"));
+                return Err(Failure::new(
+                    format!("break {}", change.file),
+                    format!("it does not contain {:?}", change.replace),
+                )
+                .next("the fault's text has to follow the platform's"));
             }
-            std::fs::write(&file, text.replacen(&change.replace, &change.with, 1)).attempting(|| format!("write {}", file.display()))?;
+            std::fs::write(&file, text.replacen(&change.replace, &change.with, 1))
+                .attempting(|| format!("write {}", file.display()))?;
         }
         Ok(target.to_owned())
     }

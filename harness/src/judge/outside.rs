@@ -15,14 +15,17 @@ pub fn verdict(journal: &Path) -> Result<Verdict> {
     let lines = journal::read(journal).attempting(|| "judge the calls to the outside".into())?;
     let outcome = match findings(&lines) {
         findings if findings.is_empty() => Outcome::Passed,
-        findings => Outcome::Failed(format!("{}\n  next: declare the host, or find out what calls it", findings.join("\n"))),
+        findings => {
+            Outcome::Failed(format!("{}\n  next: declare the host, or find out what calls it", findings.join("\n")))
+        }
     };
     Ok(Verdict::new("outside", "the platform calls no host that nobody declared", outcome))
 }
 
 /// What each unexpected call was, once.
 fn findings(lines: &[journal::Line]) -> Vec<String> {
-    let found: BTreeSet<String> = lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default()).collect();
+    let found: BTreeSet<String> =
+        lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default()).collect();
     found.into_iter().collect()
 }
 

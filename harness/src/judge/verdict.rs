@@ -33,12 +33,7 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that took no time of its own.
     pub fn new(group: &str, claim: impl Into<String>, outcome: Outcome) -> Self {
-        Self {
-            group: group.into(),
-            claim: claim.into(),
-            outcome,
-            took: Duration::ZERO,
-        }
+        Self { group: group.into(), claim: claim.into(), outcome, took: Duration::ZERO }
     }
 
     /// With the time that the claim took.

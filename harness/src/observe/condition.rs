@@ -60,7 +60,8 @@ pub fn tree_synced_and_healthy(root: String) -> impl Fn(&Objects) -> Expectation
             });
             let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
             let children = resources.into_iter().flatten().filter(|r| r["kind"] == "Application");
-            waiting.extend(children.filter_map(|r| Some(format!("{}/{}", r["namespace"].as_str()?, r["name"].as_str()?))));
+            waiting
+                .extend(children.filter_map(|r| Some(format!("{}/{}", r["namespace"].as_str()?, r["name"].as_str()?))));
         }
         expectation
     }
@@ -78,7 +79,9 @@ pub fn available(deployment: Option<&Deployment>) -> Expectation {
     let conditions = status.conditions.unwrap_or_default();
     match conditions.iter().find(|c| c.type_ == "Available") {
         Some(c) if c.status == "True" => Expectation::Held,
-        Some(c) => Expectation::pending(format!("Available is {}: {}", c.status, c.message.clone().unwrap_or_default())),
+        Some(c) => {
+            Expectation::pending(format!("Available is {}: {}", c.status, c.message.clone().unwrap_or_default()))
+        }
         None => Expectation::pending("it has no condition Available"),
     }
 }
@@ -153,7 +156,9 @@ pub fn holds(key: &str, value: &str) -> impl Fn(Option<&Secret>) -> Expectation 
 pub fn annotated(name: &'static str) -> impl Fn(Option<&ServiceAccount>) -> Expectation {
     move |account| match account {
         None => Expectation::pending("it does not exist"),
-        Some(account) if account.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(name)) => Expectation::Held,
+        Some(account) if account.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(name)) => {
+            Expectation::Held
+        }
         Some(_) => Expectation::pending(format!("it has no annotation {name}")),
     }
 }
@@ -171,11 +176,16 @@ mod tests {
 
     #[test]
     fn an_application_that_is_out_of_sync_says_so() {
-        let good = object(json!({"metadata": {"name": "a"}, "status": {"sync": {"status": "Synced"}, "health": {"status": "Healthy"}}}));
+        let good = object(
+            json!({"metadata": {"name": "a"}, "status": {"sync": {"status": "Synced"}, "health": {"status": "Healthy"}}}),
+        );
         assert_eq!(synced_and_healthy(Some(&good)), Expectation::Held);
         let bad = object(json!({"metadata": {"name": "a"}, "status": {
             "sync": {"status": "OutOfSync"}, "health": {"status": "Healthy"}, "operationState": {"phase": "Running", "message": "waiting"}}}));
-        assert_eq!(synced_and_healthy(Some(&bad)), Expectation::pending("sync OutOfSync, health Healthy, operation Running: waiting"));
+        assert_eq!(
+            synced_and_healthy(Some(&bad)),
+            Expectation::pending("sync OutOfSync, health Healthy, operation Running: waiting")
+        );
         assert!(matches!(synced_and_healthy(None), Expectation::Pending(_)));
     }
 
@@ -211,21 +221,24 @@ mod tests {
     #[test]
     fn ready_needs_status_and_reason() {
         let with = |status: &str, reason: &str| {
-            object(json!({"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": "m"}]}}))
+            object(
+                json!({"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": "m"}]}}),
+            )
         };
         let condition = ready_because("SecretSynced");
         assert_eq!(condition(Some(&with("True", "SecretSynced"))), Expectation::Held);
-        assert_eq!(condition(Some(&with("False", "SecretSyncedError"))), Expectation::pending("Ready is False (SecretSyncedError): m"));
+        assert_eq!(
+            condition(Some(&with("False", "SecretSyncedError"))),
+            Expectation::pending("Ready is False (SecretSyncedError): m")
+        );
         assert!(matches!(condition(Some(&with("True", "SecretDeleted"))), Expectation::Pending(_)));
         assert!(matches!(condition(None), Expectation::Pending(_)));
     }
 
     #[test]
     fn a_secrets_value_is_compared_and_not_shown() {
-        let secret = Secret {
-            data: Some([("message".to_owned(), ByteString(b"right".to_vec()))].into()),
-            ..Secret::default()
-        };
+        let secret =
+            Secret { data: Some([("message".to_owned(), ByteString(b"right".to_vec()))].into()), ..Secret::default() };
         assert_eq!(holds("message", "right")(Some(&secret)), Expectation::Held);
         let Expectation::Pending(why) = holds("message", "wrong")(Some(&secret)) else { panic!("not pending") };
         assert!(!why.contains("right") && !why.contains("wrong"), "{why}");

@@ -23,7 +23,12 @@ pub type Objects = BTreeMap<String, DynamicObject>;
 ///
 /// # Errors
 /// At once when the claim is refuted or the API refuses the watch; at the deadline with the last state seen.
-pub async fn until_all(api: Api<DynamicObject>, what: &str, deadline: Duration, claim: impl Fn(&Objects) -> Expectation) -> Result<Objects> {
+pub async fn until_all(
+    api: Api<DynamicObject>,
+    what: &str,
+    deadline: Duration,
+    claim: impl Fn(&Objects) -> Expectation,
+) -> Result<Objects> {
     let begun = Instant::now();
     let attempted = || format!("see that {what}");
     let mut last = "nothing was observed".to_owned();

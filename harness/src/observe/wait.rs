@@ -60,12 +60,16 @@ where
 /// Errors that a watch recovers from by itself. A refusal (401, 403, 400) is none.
 pub(crate) fn passing(error: &watcher::Error) -> bool {
     let api = match error {
-        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => e,
+        watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
+            e
+        }
         watcher::Error::WatchError(_) => return true,
         _ => return false,
     };
     match api {
-        kube::Error::Api(status) => status.code == 404 || status.code == 410 || status.code == 429 || status.code >= 500,
+        kube::Error::Api(status) => {
+            status.code == 404 || status.code == 410 || status.code == 429 || status.code >= 500
+        }
         kube::Error::SerdeError(_) => false,
         _ => true,
     }

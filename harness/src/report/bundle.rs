@@ -65,7 +65,8 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
         Err(e) => save("logs/pods.txt", e.to_string())?,
     }
     for log in fs::read_dir(world.folder.join("logs")).into_iter().flatten().flatten() {
-        let text = fs::read(log.path()).map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text =
+            fs::read(log.path()).map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
         save(&format!("logs/{}", log.file_name().to_string_lossy()), text)?;
     }
     Ok(())

@@ -23,7 +23,8 @@ impl Digester {
 
     /// `digest:` and twelve hexadecimal digits.
     pub fn of(&self, value: &[u8]) -> String {
-        let bytes = self.mac.clone().map(|mac| mac.chain_update(value).finalize().into_bytes().to_vec()).unwrap_or_default();
+        let bytes =
+            self.mac.clone().map(|mac| mac.chain_update(value).finalize().into_bytes().to_vec()).unwrap_or_default();
         format!("digest:{}", hex(&bytes).get(..12).unwrap_or_default())
     }
 }

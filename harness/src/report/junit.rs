@@ -66,11 +66,7 @@ mod tests {
             Verdict::new("platform", "it comes up", Outcome::Failed("drift".into())),
             Verdict::new("suites", "secret_path", Outcome::NotRun("the platform is not up".into())),
         ];
-        let components = [Provenance {
-            name: "etcd".into(),
-            version: "3.6.4".into(),
-            origin: "build".into(),
-        }];
+        let components = [Provenance { name: "etcd".into(), version: "3.6.4".into(), origin: "build".into() }];
         write(&file, &folder.path().join("absent.xml"), &verdicts, &components).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("tests=\"3\"") && text.contains("failures=\"1\""), "{text}");

@@ -15,10 +15,7 @@ impl Phases {
     /// Begins with a first phase.
     pub fn begin(name: &'static str) -> Self {
         info!("{name} …");
-        Self {
-            done: Vec::new(),
-            running: (name, Instant::now()),
-        }
+        Self { done: Vec::new(), running: (name, Instant::now()) }
     }
 
     /// Ends the running phase and begins another.

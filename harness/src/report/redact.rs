@@ -39,7 +39,9 @@ impl Redactor {
             .map(|word| {
                 let bare = word.trim_end_matches(|c: char| c.is_whitespace() || c == '"' || c == '&');
                 match bare.find("eyJ") {
-                    Some(at) if bare[at..].matches('.').count() >= 2 => format!("{}[redacted token]{}", &bare[..at], &word[bare.len()..]),
+                    Some(at) if bare[at..].matches('.').count() >= 2 => {
+                        format!("{}[redacted token]{}", &bare[..at], &word[bare.len()..])
+                    }
                     _ => word.to_owned(),
                 }
             })

@@ -16,7 +16,11 @@ use kube::{
     api::PostParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use trinity_emulators::{authority, aws::canaries::{Canaries, Outcome}, config, control, git};
+use trinity_emulators::{
+    authority,
+    aws::canaries::{Canaries, Outcome},
+    config, control, git,
+};
 
 use super::{
     Description, Parts,
@@ -77,14 +81,11 @@ impl World {
     pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str, report: &Path) -> Result<Self> {
         let (claim, network) = estate.claim_world(&wish.cloud, run)?;
         match Self::build(&claim, network, parts, wish, run).await {
-            Ok((description, supervisor)) => Ok(Self {
-                description,
-                claim,
-                supervisor,
-            }),
+            Ok((description, supervisor)) => Ok(Self { description, claim, supervisor }),
             Err(failure) => {
                 let logs = report.join("logs");
-                let kept = copy_logs(&claim.folder.join("logs"), &logs).map_or_else(|e| e.to_string(), |()| format!("its logs are in {}", logs.display()));
+                let kept = copy_logs(&claim.folder.join("logs"), &logs)
+                    .map_or_else(|e| e.to_string(), |()| format!("its logs are in {}", logs.display()));
                 let left = match sweep::remove(&Hierarchies::find()?, &claim.folder, &claim.name) {
                     Ok(()) => "nothing else is left of it".to_owned(),
                     Err(e) => format!("and {e}"),
@@ -94,10 +95,17 @@ impl World {
         }
     }
 
-    async fn build(claim: &Claim, network: Network, parts: &Parts, wish: &Wish, run: &str) -> Result<(Description, Supervisor)> {
+    async fn build(
+        claim: &Claim,
+        network: Network,
+        parts: &Parts,
+        wish: &Wish,
+        run: &str,
+    ) -> Result<(Description, Supervisor)> {
         let folder = &claim.folder;
         let path = |name: &str| folder.join(name);
-        let issuer = format!("https://oidc.eks.{REGION}.amazonaws.com/id/{}", &hash_bytes(run.as_bytes())[..32].to_uppercase());
+        let issuer =
+            format!("https://oidc.eks.{REGION}.amazonaws.com/id/{}", &hash_bytes(run.as_bytes())[..32].to_uppercase());
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
         write(&path("gateway.crt"), &minted.certificate, 0o644)?;
         write(&path("gateway.key"), &minted.key, 0o600)?;
@@ -109,23 +117,11 @@ impl World {
             registry: REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?,
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
-            authority: config::Pair {
-                certificate: path("gateway.crt"),
-                key: path("gateway.key"),
-            },
+            authority: config::Pair { certificate: path("gateway.crt"), key: path("gateway.key") },
             git: repositories(&root, &repository)?,
-            charts: vec![config::Charts {
-                host: "charts.external-secrets.io".into(),
-                archives: parts.charts.clone(),
-            }],
-            images: config::Images {
-                blobs: parts.images.blobs.clone(),
-                refs: parts.images.refs.clone(),
-            },
-            issuer: config::Issuer {
-                url: issuer.clone(),
-                key: path("pki/sa.pub"),
-            },
+            charts: vec![config::Charts { host: "charts.external-secrets.io".into(), archives: parts.charts.clone() }],
+            images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
+            issuer: config::Issuer { url: issuer.clone(), key: path("pki/sa.pub") },
             aws: config::Aws {
                 account: ACCOUNT.into(),
                 region: REGION.into(),
@@ -133,7 +129,11 @@ impl World {
                 declared: wish.declared.clone(),
             },
         };
-        write(&path("gateway.json"), &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?, 0o600)?;
+        write(
+            &path("gateway.json"),
+            &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?,
+            0o600,
+        )?;
         let mut plan = settings::write(&Inputs {
             world: &claim.name,
             folder,
@@ -146,7 +146,16 @@ impl World {
             trust: &path("gateway.crt"),
         })?;
         let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
-        plan.processes.push(Process::new("gateway", program).args(["gateway", "--outside"].map(Into::into).into_iter().chain([path(settings::OUTSIDE), path("gateway.json")].map(|p| p.display().to_string()))).notifies());
+        plan.processes.push(
+            Process::new("gateway", program)
+                .args(
+                    ["gateway", "--outside"]
+                        .map(Into::into)
+                        .into_iter()
+                        .chain([path(settings::OUTSIDE), path("gateway.json")].map(|p| p.display().to_string())),
+                )
+                .notifies(),
+        );
         plan.processes.push(localstack(parts, folder));
         let description = Description {
             run: run.into(),
@@ -167,7 +176,11 @@ impl World {
             components: parts.provenance.clone(),
             digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
         };
-        write(&path("world.json"), &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?, 0o600)?;
+        write(
+            &path("world.json"),
+            &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?,
+            0o600,
+        )?;
         let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
         supervisor.ready("kube-apiserver").await?;
         supervisor.ready("gateway").await?;
@@ -208,7 +221,9 @@ impl Description {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let attempted = || format!("use {}", self.kubeconfig.display());
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).attempting(attempted)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.attempting(attempted)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .attempting(attempted)?;
         Client::try_from(config).attempting(attempted)
     }
 
@@ -261,10 +276,7 @@ impl Description {
         let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
         until(api.clone(), account, "the default service account exists", STEP, condition::exists).await?;
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: vec![AUDIENCE.into()],
-                ..TokenRequestSpec::default()
-            },
+            spec: TokenRequestSpec { audiences: vec![AUDIENCE.into()], ..TokenRequestSpec::default() },
             ..TokenRequest::default()
         };
         let issued = api
@@ -303,7 +315,11 @@ fn localstack(parts: &Parts, folder: &Path) -> Process {
 
 /// The platform's root application for the operator at hand: `bootstrap/<cloud>/root.yaml`, or the cell of a stand-in.
 fn root_file(platform: &Path, cloud: &str, parts: &Parts) -> Result<PathBuf> {
-    let name = if parts.operator.is_pinned() { "root.yaml".into() } else { format!("root-eso-{}.yaml", parts.operator.version) };
+    let name = if parts.operator.is_pinned() {
+        "root.yaml".into()
+    } else {
+        format!("root-eso-{}.yaml", parts.operator.version)
+    };
     let file = platform.join("bootstrap").join(cloud).join(name);
     if file.exists() {
         return Ok(file);
@@ -320,13 +336,12 @@ fn repositories(root: &Path, bare: &Path) -> Result<Vec<config::Repository>> {
         .iter()
         .filter_map(|object| object.data["spec"]["source"]["repoURL"].as_str())
         .map(|url| {
-            let rest = url.strip_prefix("https://").ok_or_else(|| Failure::new(attempted(), format!("{url} is not an https URL")))?;
-            let (host, path) = rest.split_once('/').ok_or_else(|| Failure::new(attempted(), format!("{url} has no path")))?;
-            Ok(config::Repository {
-                host: host.into(),
-                path: format!("/{path}"),
-                folder: bare.to_owned(),
-            })
+            let rest = url
+                .strip_prefix("https://")
+                .ok_or_else(|| Failure::new(attempted(), format!("{url} is not an https URL")))?;
+            let (host, path) =
+                rest.split_once('/').ok_or_else(|| Failure::new(attempted(), format!("{url} has no path")))?;
+            Ok(config::Repository { host: host.into(), path: format!("/{path}"), folder: bare.to_owned() })
         })
         .collect()
 }

@@ -71,7 +71,11 @@ impl Operator {
             return Vec::new();
         }
         let why = self.stands_in.as_deref().unwrap_or("another release was asked for");
-        vec![Verdict::new("operator", format!("the platform works with external-secrets {}", self.pinned), Outcome::NotRun(why.into()))]
+        vec![Verdict::new(
+            "operator",
+            format!("the platform works with external-secrets {}", self.pinned),
+            Outcome::NotRun(why.into()),
+        )]
     }
 }
 
@@ -79,7 +83,9 @@ impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "external-secrets {}", self.version)?;
         match &self.stands_in {
-            Some(_) => write!(f, " in the place of {0}, which no source has: this run says nothing about {0}", self.pinned),
+            Some(_) => {
+                write!(f, " in the place of {0}, which no source has: this run says nothing about {0}", self.pinned)
+            }
             None if self.is_pinned() => Ok(()),
             None => write!(f, " as asked for: this run says nothing about {}, which the platform pins", self.pinned),
         }

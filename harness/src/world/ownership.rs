@@ -52,7 +52,8 @@ impl Estate {
     /// # Errors
     /// When it cannot be made.
     pub fn open() -> Result<Self> {
-        let root = std::env::var_os("TRINITY_STATE").map_or_else(|| PathBuf::from("/var/lib/trinity-e2e"), PathBuf::from);
+        let root =
+            std::env::var_os("TRINITY_STATE").map_or_else(|| PathBuf::from("/var/lib/trinity-e2e"), PathBuf::from);
         for folder in ["runs", "worlds"] {
             fs::create_dir_all(root.join(folder)).map_err(|e| {
                 Failure::new(format!("make {}", root.display()), e)
@@ -98,7 +99,8 @@ impl Estate {
             .attempting(|| "list this machine's routes".into())?;
         let network = preflight::free_slot(&held, &String::from_utf8_lossy(&routes.stdout))?;
         let claim = self.claim("worlds", format!("{cloud}-{run}"))?;
-        fs::write(claim.folder.join(SLOT), network.slot().to_string()).attempting(|| format!("claim {}", claim.folder.display()))?;
+        fs::write(claim.folder.join(SLOT), network.slot().to_string())
+            .attempting(|| format!("claim {}", claim.folder.display()))?;
         Ok((claim, network))
     }
 

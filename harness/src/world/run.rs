@@ -4,10 +4,7 @@ use super::{
     ownership::{Claim, Estate},
     sweep,
 };
-use crate::{
-    cluster::embedded::cgroups::Hierarchies,
-    failure::Result,
-};
+use crate::{cluster::embedded::cgroups::Hierarchies, failure::Result};
 
 /// A run. The programs that it starts are in its control groups, where a sweep finds them after it was killed.
 #[derive(Debug)]

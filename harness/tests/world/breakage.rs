@@ -11,7 +11,8 @@ use crate::machine::{Machine, start_until};
 fn a_dead_process_ends_the_run_and_is_named() {
     let machine = Machine::new();
     let running = start_until(&mut machine.e2e(&["-v"]), r#"Started { name: "kube-scheduler" }"#);
-    let (scheduler, _) = machine.processes().into_iter().find(|(_, command)| command.contains("kube-scheduler --kubeconfig")).unwrap();
+    let (scheduler, _) =
+        machine.processes().into_iter().find(|(_, command)| command.contains("kube-scheduler --kubeconfig")).unwrap();
     kill(Pid::from_raw(scheduler), Signal::SIGKILL).unwrap();
     let told = running.end();
     assert!(!told.success);

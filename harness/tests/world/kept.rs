@@ -29,10 +29,7 @@ impl Cluster {
         told.assert_success();
         // The second line of the hint is a command that can be copied.
         let hint = told.stderr.lines().last().unwrap();
-        Self {
-            kubectl: hint.split(' ').next().unwrap().into(),
-            kubeconfig: told.stdout.trim().into(),
-        }
+        Self { kubectl: hint.split(' ').next().unwrap().into(), kubeconfig: told.stdout.trim().into() }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -65,7 +62,9 @@ fn two_kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     let names: Vec<&str> = ambiguous.stderr.split([' ', ',', '\n']).filter(|word| word.starts_with("aws-")).collect();
     let [one, other] = names[..] else { panic!("two worlds should be named: {}", ambiguous.stderr) };
     let clusters = [Cluster::find(&machine, one), Cluster::find(&machine, other)];
-    let servers = clusters.each_ref().map(|c| c.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"]));
+    let servers = clusters
+        .each_ref()
+        .map(|c| c.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"]));
     assert_ne!(servers[0], servers[1]);
     for cluster in &clusters {
         kubectl_works(cluster);
@@ -111,13 +110,18 @@ fn kubectl_works(cluster: &Cluster) {
     assert_eq!(inside, "hello from trinity\n");
     let logs = cluster.kubectl(&["logs", "-n", "argocd", "deploy/argocd-repo-server"]);
     assert!(logs.contains("argocd-repo-server is listening"), "{logs}");
-    let mut forward =
-        cluster.command(&["port-forward", "-n", "workloads", "svc/hello", ":80"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut forward = cluster
+        .command(&["port-forward", "-n", "workloads", "svc/hello", ":80"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     // kubectl goes on writing to this pipe, and ends when nobody reads it.
     let mut lines = BufReader::new(forward.stdout.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();
     let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned();
-    let page = runtime().block_on(async { reqwest::get(format!("http://{address}/index.html")).await.unwrap().text().await.unwrap() });
+    let page = runtime()
+        .block_on(async { reqwest::get(format!("http://{address}/index.html")).await.unwrap().text().await.unwrap() });
     assert_eq!(page, "hello from trinity\n");
     forward.kill().unwrap();
     forward.wait().unwrap();
@@ -125,7 +129,9 @@ fn kubectl_works(cluster: &Cluster) {
 
 /// The secret's value is in no report and in nothing that was printed, neither plain nor in base64.
 fn no_value_is_in_the_reports(machine: &Machine, cluster: &Cluster, told: &[&Told]) {
-    let get = |template: &str| cluster.kubectl(&["get", "secret", "-n", "secrets-demo", "provider-test-secret", "-o", template]);
+    let get = |template: &str| {
+        cluster.kubectl(&["get", "secret", "-n", "secrets-demo", "provider-test-secret", "-o", template])
+    };
     let plain = get("go-template={{.data.message | base64decode}}");
     let encoded = get("jsonpath={.data.message}");
     assert!(plain.starts_with("hello-from-aws-"), "{plain}");
@@ -136,7 +142,11 @@ fn no_value_is_in_the_reports(machine: &Machine, cluster: &Cluster, told: &[&Tol
     }
     for file in WalkDir::new(machine.reports()).into_iter().flatten().filter(|e| e.file_type().is_file()) {
         let text = String::from_utf8_lossy(&fs::read(file.path()).unwrap()).into_owned();
-        assert!(!text.contains(original) && !text.contains(encoded.trim_end_matches('=')), "a value is in {}", file.path().display());
+        assert!(
+            !text.contains(original) && !text.contains(encoded.trim_end_matches('=')),
+            "a value is in {}",
+            file.path().display()
+        );
     }
 }
 
@@ -156,13 +166,29 @@ fn an_image_from_elsewhere_is_pulled(cluster: &Cluster) {
         address
     });
     let image = format!("--image={address}/some/app:1");
-    cluster.kubectl(&["run", "elsewhere", &image, "--restart=Never", "--image-pull-policy=Always", "--command", "--", "sleep", "600"]);
+    cluster.kubectl(&[
+        "run",
+        "elsewhere",
+        &image,
+        "--restart=Never",
+        "--image-pull-policy=Always",
+        "--command",
+        "--",
+        "sleep",
+        "600",
+    ]);
     cluster.kubectl(&["wait", "--for=condition=Ready", "pod/elsewhere", "--timeout=60s"]);
 
     let image = format!("--image={address}/some/app:2");
     cluster.kubectl(&["run", "nowhere", &image, "--restart=Never"]);
-    cluster.kubectl(&["wait", "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull", "pod/nowhere", "--timeout=60s"]);
-    let journal = fs::read_to_string(cluster.kubeconfig.parent().and_then(Path::parent).unwrap().join("gateway.jsonl")).unwrap();
+    cluster.kubectl(&[
+        "wait",
+        "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=ErrImagePull",
+        "pod/nowhere",
+        "--timeout=60s",
+    ]);
+    let journal =
+        fs::read_to_string(cluster.kubeconfig.parent().and_then(Path::parent).unwrap().join("gateway.jsonl")).unwrap();
     assert!(journal.contains(&format!("nobody here has the image {address}/some/app:2")), "{journal}");
     cluster.kubectl(&["delete", "pod", "elsewhere", "nowhere", "--now"]);
 }

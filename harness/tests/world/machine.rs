@@ -51,11 +51,7 @@ impl Machine {
         let folder = TempDir::with_prefix_in("world-", env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::create_dir(folder.path().join("tmp")).unwrap();
         fs::write(folder.path().join("lock"), "").unwrap();
-        Self {
-            _lock: lock(folder.path()).unwrap(),
-            folder,
-            before: Traces::now(),
-        }
+        Self { _lock: lock(folder.path()).unwrap(), folder, before: Traces::now() }
     }
 
     /// The state folder of the harness.
@@ -102,10 +98,12 @@ impl Machine {
     #[track_caller]
     pub fn assert_clean(&self) {
         for kind in ["runs", "worlds"] {
-            let left: Vec<PathBuf> = fs::read_dir(self.state().join(kind)).into_iter().flatten().flatten().map(|e| e.path()).collect();
+            let left: Vec<PathBuf> =
+                fs::read_dir(self.state().join(kind)).into_iter().flatten().flatten().map(|e| e.path()).collect();
             assert!(left.is_empty(), "folders are left: {left:?}");
         }
-        let files: Vec<PathBuf> = fs::read_dir(self.folder.path().join("tmp")).unwrap().flatten().map(|e| e.path()).collect();
+        let files: Vec<PathBuf> =
+            fs::read_dir(self.folder.path().join("tmp")).unwrap().flatten().map(|e| e.path()).collect();
         assert!(files.is_empty(), "temporary files are left: {files:?}");
         let processes = self.processes();
         assert!(processes.is_empty(), "processes are left: {processes:?}");
@@ -137,7 +135,9 @@ impl Drop for Machine {
 
 /// Ends all worlds of a state folder.
 fn down(state: &Path) {
-    let told = Told::from(Command::new(env!("CARGO_BIN_EXE_trinity-e2e")).arg("down").env("TRINITY_STATE", state).output().unwrap());
+    let told = Told::from(
+        Command::new(env!("CARGO_BIN_EXE_trinity-e2e")).arg("down").env("TRINITY_STATE", state).output().unwrap(),
+    );
     if !told.success {
         eprintln!("could not end the worlds in {}: {}", state.display(), told.all());
     }
@@ -181,9 +181,13 @@ impl Traces {
             assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
-        let field = |text: &str, n: usize| text.lines().filter_map(|l| l.split(' ').nth(n)).map(ToOwned::to_owned).collect();
+        let field =
+            |text: &str, n: usize| text.lines().filter_map(|l| l.split(' ').nth(n)).map(ToOwned::to_owned).collect();
         Self {
-            groups: walk(Path::new("/sys/fs/cgroup"), 3).into_iter().filter(|path| path.parent().is_some_and(|p| p.ends_with("trinity-e2e"))).collect(),
+            groups: walk(Path::new("/sys/fs/cgroup"), 3)
+                .into_iter()
+                .filter(|path| path.parent().is_some_and(|p| p.ends_with("trinity-e2e")))
+                .collect(),
             mounts: field(&fs::read_to_string("/proc/self/mountinfo").unwrap(), 4),
             links: field(&tool("ip", &["-o", "link"]), 1),
             rules: tool("nft", &["list", "ruleset"]),
@@ -235,18 +239,15 @@ impl Running {
 
     /// Waits for the end of everything that holds its output.
     pub fn end(mut self) -> Told {
-        Told {
-            success: self.wait(),
-            stdout: self.stdout.join().unwrap(),
-            stderr: self.stderr.join().unwrap(),
-        }
+        Told { success: self.wait(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
     }
 }
 
 /// Folders below `root`, to a depth.
 fn walk(root: &Path, depth: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(root).into_iter().flatten().flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+    {
         if depth > 1 {
             found.extend(walk(&entry.path(), depth - 1));
         }

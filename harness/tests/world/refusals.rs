@@ -16,7 +16,12 @@ fn a_user_who_is_not_root_is_told_so() {
     let copy = std::env::temp_dir().join(format!("trinity-e2e-{}", std::process::id()));
     std::fs::copy(env!("CARGO_BIN_EXE_trinity-e2e"), &copy).unwrap();
     let cache = machine.state().join("cache");
-    let output = Command::new(&copy).args(["e2e"]).uid(NOBODY).env("TRINITY_STATE", machine.state()).env("XDG_CACHE_HOME", cache).output();
+    let output = Command::new(&copy)
+        .args(["e2e"])
+        .uid(NOBODY)
+        .env("TRINITY_STATE", machine.state())
+        .env("XDG_CACHE_HOME", cache)
+        .output();
     std::fs::remove_file(copy).unwrap();
     let told = Told::from(output.unwrap());
     assert!(!told.success);
@@ -35,7 +40,8 @@ fn a_full_disk_is_told_in_numbers() {
         env!("CARGO_BIN_EXE_trinity-e2e"),
         machine.reports().display()
     );
-    let output = Command::new("unshare").args(["--mount", "sh", "-c", &script]).env("TRINITY_STATE", machine.state()).output();
+    let output =
+        Command::new("unshare").args(["--mount", "sh", "-c", &script]).env("TRINITY_STATE", machine.state()).output();
     let told = Told::from(output.unwrap());
     assert!(!told.success);
     told.assert_says("MiB of disk space");

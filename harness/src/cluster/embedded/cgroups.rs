@@ -28,10 +28,7 @@ impl Hierarchies {
         let text = fs::read_to_string("/proc/self/mountinfo").attempting(|| "read /proc/self/mountinfo".into())?;
         let mounts = parse(&text);
         let unified = mounts.iter().all(|m| m.kind == "cgroup2");
-        let found = Self {
-            unified,
-            mounts: mounts.into_iter().map(|m| m.point).collect(),
-        };
+        let found = Self { unified, mounts: mounts.into_iter().map(|m| m.point).collect() };
         let controllers = fs::read_to_string("/proc/cgroups").attempting(|| "read /proc/cgroups".into())?;
         let missing = missing(&controllers);
         if found.mounts.is_empty() || !missing.is_empty() {
@@ -200,21 +197,15 @@ fn parse(mountinfo: &str) -> Vec<Mount> {
             let (before, after) = line.split_once(" - ")?;
             let kind = after.split(' ').next()?;
             let point = before.split(' ').nth(4)?;
-            (kind == "cgroup" || kind == "cgroup2").then(|| Mount {
-                point: point.into(),
-                kind: kind.into(),
-            })
+            (kind == "cgroup" || kind == "cgroup2").then(|| Mount { point: point.into(), kind: kind.into() })
         })
         .collect()
 }
 
 /// Needed controllers that `/proc/cgroups` does not list as enabled.
 fn missing(controllers: &str) -> Vec<&'static str> {
-    let enabled: Vec<&str> = controllers
-        .lines()
-        .filter(|l| l.ends_with("\t1"))
-        .filter_map(|l| l.split('\t').next())
-        .collect();
+    let enabled: Vec<&str> =
+        controllers.lines().filter(|l| l.ends_with("\t1")).filter_map(|l| l.split('\t').next()).collect();
     NEEDED.into_iter().filter(|c| !enabled.contains(c)).collect()
 }
 

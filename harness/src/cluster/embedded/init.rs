@@ -34,9 +34,7 @@ const TAIL: usize = 15;
 pub fn run(file: &Path) -> Result<()> {
     let outcome = supervise(file);
     if let Err(failure) = &outcome {
-        report(&Event::Failed {
-            reason: failure.to_string(),
-        });
+        report(&Event::Failed { reason: failure.to_string() });
     }
     outcome
 }
@@ -60,13 +58,8 @@ fn supervise(file: &Path) -> Result<()> {
         return Ok(());
     }
     connect(&plan)?;
-    let mut world = World {
-        waiting: plan.processes.iter().cloned().collect(),
-        plan,
-        signals,
-        ready: BTreeSet::new(),
-        running: BTreeMap::new(),
-    };
+    let mut world =
+        World { waiting: plan.processes.to_vec(), plan, signals, ready: BTreeSet::new(), running: BTreeMap::new() };
     world.advance()?;
     world.reap();
     let mut kept = false;
@@ -156,7 +149,9 @@ impl World {
             loop {
                 let ended = match waitpid(None, None) {
                     Ok(WaitStatus::Exited(pid, code)) => Signal::Exited(pid.as_raw(), format!("exit code {code}")),
-                    Ok(WaitStatus::Signaled(pid, signal, _)) => Signal::Exited(pid.as_raw(), format!("signal {signal}")),
+                    Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                        Signal::Exited(pid.as_raw(), format!("signal {signal}"))
+                    }
                     Ok(_) | Err(Errno::EINTR) => continue,
                     Err(_) => return,
                 };
@@ -218,12 +213,12 @@ fn isolate(plan: &Plan) -> Result<()> {
         mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
             .attempting(|| format!("mount a private {}", folder.display()))?;
     }
-    if let Ok((text, path)) = resolver.as_ref().map(|(text, path)| (text, path.as_path())) {
-        if !path.exists() {
-            let attempted = || format!("keep {}", path.display());
-            fs::create_dir_all(path.parent().unwrap_or(path)).attempting(attempted)?;
-            fs::write(path, text).attempting(attempted)?;
-        }
+    if let Ok((text, path)) = resolver.as_ref().map(|(text, path)| (text, path.as_path()))
+        && !path.exists()
+    {
+        let attempted = || format!("keep {}", path.display());
+        fs::create_dir_all(path.parent().unwrap_or(path)).attempting(attempted)?;
+        fs::write(path, text).attempting(attempted)?;
     }
     sethostname(&plan.hostname).attempting(|| format!("set the host name {}", plan.hostname))
 }
@@ -242,10 +237,8 @@ fn connect(plan: &Plan) -> Result<()> {
         // Whatever else a Pod calls does not exist, and it learns that at once instead of by a timeout.
         "route add unreachable default".into(),
     ] {
-        let output = Command::new("ip")
-            .args(arguments.split(' '))
-            .output()
-            .attempting(|| format!("run `ip {arguments}`"))?;
+        let output =
+            Command::new("ip").args(arguments.split(' ')).output().attempting(|| format!("run `ip {arguments}`"))?;
         if !output.status.success() {
             let seen = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             return Err(Failure::new(format!("run `ip {arguments}` in the world"), seen));

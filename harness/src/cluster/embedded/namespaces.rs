@@ -23,17 +23,16 @@ pub fn run(file: &Path) -> Result<ExitCode> {
         .attempting(|| format!("understand {}", file.display()))?;
     Hierarchies::find()?.enter(&plan.world)?;
     let refused = |e| {
-        Failure::new("make mount, network, PID, UTS and IPC namespaces", e).next("run as root, outside a sandbox that forbids unshare(2)")
+        Failure::new("make mount, network, PID, UTS and IPC namespaces", e)
+            .next("run as root, outside a sandbox that forbids unshare(2)")
     };
     unshare(CloneFlags::CLONE_NEWNS).map_err(refused)?;
     hold_network(&plan.outside)?;
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC)
         .map_err(refused)?;
     let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
-    let status = Command::new(program)
-        .args(["init".as_ref(), file])
-        .status()
-        .attempting(|| "run PID 1 of the world".into())?;
+    let status =
+        Command::new(program).args(["init".as_ref(), file]).status().attempting(|| "run PID 1 of the world".into())?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -3,7 +3,8 @@
 use std::{fs, net::IpAddr, path::Path};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::json;
@@ -56,14 +57,12 @@ impl<'a> Authority<'a> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "trinity-e2e cluster");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages =
+            vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
         let certificate = params.self_signed(&key).attempting(attempted)?;
         save(folder, "ca.crt", &certificate.pem())?;
         save(folder, "ca.key", &key.serialize_pem())?;
-        Ok(Self {
-            folder,
-            issuer: Issuer::new(params, key),
-        })
+        Ok(Self { folder, issuer: Issuer::new(params, key) })
     }
 
     fn sign(&self, file: &str, user: &str, group: Option<&str>, names: &[&str], addresses: &[IpAddr]) -> Result<()> {

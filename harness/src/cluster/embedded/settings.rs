@@ -59,7 +59,8 @@ pub struct Inputs<'a> {
 pub fn write(inputs: &Inputs) -> Result<Plan> {
     let settings = Settings(inputs);
     for folder in ["logs", "settings", "tmp", "kubelet", "settings/cni", "settings/registry/_default"] {
-        fs::create_dir_all(inputs.folder.join(folder)).attempting(|| format!("make {folder} in {}", inputs.folder.display()))?;
+        fs::create_dir_all(inputs.folder.join(folder))
+            .attempting(|| format!("make {folder} in {}", inputs.folder.display()))?;
     }
     pki::write(&inputs.folder.join("pki"), inputs.network)?;
     settings.container()?;

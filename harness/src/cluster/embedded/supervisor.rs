@@ -137,8 +137,9 @@ impl Heard {
             Event::Ready { name } => self.ready.push(name),
             Event::Failed { reason } => self.broken = Some(reason),
             Event::Died { name, status, tail } => {
-                self.broken
-                    .get_or_insert_with(|| format!("{name} died ({status}); its last lines:\n    {}", tail.join("\n    ")));
+                self.broken.get_or_insert_with(|| {
+                    format!("{name} died ({status}); its last lines:\n    {}", tail.join("\n    "))
+                });
             }
         }
     }

@@ -1,0 +1,70 @@
+//! Everything that must pass in CI: format, lints, and the tests of the harness itself, worlds included.
+
+use tokio::process::Command;
+use tracing::info;
+
+use crate::{
+    components::Store,
+    failure::{Attempt, Result},
+    run::{tidy, workspace},
+    world::{Parts, Run, ownership::Estate},
+};
+
+/// Runs all checks; true when all passed. `filter` keeps only the tests whose name contains one of its texts, and then
+/// format and lints are left out.
+///
+/// # Errors
+/// When a check could not be run.
+pub async fn run(store: &Store, filter: &[String]) -> Result<bool> {
+    let estate = Estate::open()?;
+    tidy(&estate, store)?;
+    let run = Run::begin(&estate)?;
+    let passed = check(store, filter).await;
+    run.end()?;
+    passed
+}
+
+async fn check(store: &Store, filter: &[String]) -> Result<bool> {
+    let lints = ["clippy", "--release", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+    for (tool, args) in [("fmt", &["fmt", "--check"][..]), ("clippy", &lints)] {
+        if !filter.is_empty() {
+            info!("cargo {tool}: not run, because tests were chosen");
+        } else if !cargo(&[tool, "--version"], false).await? {
+            info!("cargo {tool}: not run, because this toolchain does not have it");
+        } else {
+            info!("cargo {tool} …");
+            if !cargo(args, true).await? {
+                return Ok(false);
+            }
+        }
+    }
+    info!("components …");
+    // Both releases of the operator: the tests run the platform's cell for machines without the pinned one, too.
+    for operator in [None, Some(store.lock.operator.buildable.as_str())] {
+        Parts::find(store, operator).await?;
+    }
+    let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
+    info!("tests …");
+    let status = Command::new(nextest)
+        .args(["nextest", "run", "--workspace", "--release", "--manifest-path"])
+        .arg(workspace().join("Cargo.toml"))
+        // The suites need a world, and run inside the tests that make one.
+        .args(["--filterset", "not (package(suites) & kind(test))"])
+        .args(filter)
+        .kill_on_drop(true)
+        .status()
+        .await
+        .attempting(|| "run the tests".into())?;
+    Ok(status.success())
+}
+
+/// Runs cargo in the workspace, with or without showing what it prints; true when it succeeded.
+async fn cargo(args: &[&str], show: bool) -> Result<bool> {
+    let mut command = Command::new("cargo");
+    command.args(args).current_dir(workspace()).kill_on_drop(true);
+    if !show {
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    }
+    let status = command.status().await.attempting(|| format!("run cargo {}", args.join(" ")))?;
+    Ok(status.success())
+}
