@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod git;
 pub mod issuer;
 pub mod journal;
+mod random;
 pub mod registry;
 
 use axum::{body::Body, http::StatusCode, response::Response};

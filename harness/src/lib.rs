@@ -15,3 +15,10 @@ pub mod run;
 pub mod selftest;
 pub mod suite;
 pub mod world;
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root: suites and fixtures are there.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}

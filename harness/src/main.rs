@@ -13,8 +13,8 @@ use trinity_e2e::{
     components::{Options, Store, debian},
     failure::{Attempt, Failure, Result},
     report::progress,
-    run::{Job, e2e, workspace},
-    selftest,
+    run::{Job, e2e},
+    selftest, workspace,
     world::{
         Description, Run,
         outside::Outside,

@@ -51,11 +51,6 @@ pub struct Job {
     pub report: PathBuf,
 }
 
-/// The repository's root: suites and fixtures are there.
-pub fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
-}
-
 /// Removes what killed runs have left, and says so.
 ///
 /// # Errors
@@ -77,7 +72,7 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
     let mut phases = Phases::begin("sweep");
     let estate = Estate::open()?;
-    preflight::check(estate.root())?;
+    preflight::check(estate.root(), &store.cache().blobs())?;
     tidy(&estate, store)?;
     let run = Run::begin(&estate)?;
     let passed = conduct(store, job, &estate, &run.id, &mut phases).await;

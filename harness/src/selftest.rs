@@ -6,7 +6,8 @@ use tracing::info;
 use crate::{
     components::Store,
     failure::{Attempt, Result},
-    run::{tidy, workspace},
+    run::tidy,
+    workspace,
     world::{Parts, Run, ownership::Estate},
 };
 

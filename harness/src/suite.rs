@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::{
     failure::{Attempt, Failure, Result},
-    run::workspace,
+    workspace,
     world::Description,
 };
 

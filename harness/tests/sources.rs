@@ -269,7 +269,7 @@ async fn a_blob_that_is_not_what_its_digest_says_is_refused() {
 /// The platform under test and the lock speak of the same release.
 #[test]
 fn the_lock_pins_what_the_platform_pins() {
-    let platform = trinity_e2e::run::workspace().join("fixtures/platforms/trinity/clusters");
+    let platform = trinity_e2e::workspace().join("fixtures/platforms/trinity/clusters");
     let releases = Lock::load().unwrap().operator;
     let read = |file: &str| fs::read_to_string(platform.join(file)).unwrap();
     assert!(read("aws/trinity-secrets.yaml").contains(&format!("targetRevision: {}\n", releases.pinned)));

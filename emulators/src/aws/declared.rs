@@ -44,6 +44,14 @@ pub struct Role {
     pub name: String,
     /// Trust policy.
     pub assume_role_policy: TrustDocument,
+    /// Longest session, in seconds.
+    #[serde(default = "hour")]
+    pub max_session_duration: i64,
+}
+
+/// The default of IAM.
+const fn hour() -> i64 {
+    3600
 }
 
 /// A managed policy.

@@ -4,6 +4,8 @@
 pub mod account;
 pub mod canaries;
 pub mod declared;
+#[cfg(test)]
+mod fixture;
 pub mod iam;
 pub mod secretsmanager;
 pub mod sigv4;

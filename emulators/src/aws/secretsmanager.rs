@@ -8,9 +8,8 @@ use super::{
     account::{Account, Session},
     iam::{Decision, Document, evaluate},
     sigv4::{Refusal as BadSignature, Signature},
-    sts::request_id,
 };
-use crate::{Answer, Request, Result, journal::Note};
+use crate::{Answer, Request, Result, journal::Note, random::uuid};
 
 /// An AWS error of Secrets Manager.
 struct Refusal {
@@ -30,6 +29,11 @@ pub(crate) async fn answer(account: &Account, request: &Request) -> Result<Answe
     let action = target.strip_prefix("secretsmanager.").unwrap_or_default().to_owned();
     let mut note = Note { action: Some(format!("secretsmanager:{action}")), ..Note::default() };
     let outcome = match authenticate(account, request) {
+        // It would need a permission on every secret in the answer, which is not evaluated here.
+        Ok(_) if action == "BatchGetSecretValue" => {
+            note.finding = true;
+            Err(Refusal::new("UnknownOperationException", "this Secrets Manager does not play BatchGetSecretValue"))
+        }
         Ok(session) => {
             note.caller = Some(session.arn.clone());
             authorise(account, &session, &action, request).await?
@@ -52,7 +56,7 @@ pub(crate) async fn answer(account: &Account, request: &Request) -> Result<Answe
             Answer::body(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body).noting(note)
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&request_id()) {
+    if let Ok(id) = HeaderValue::from_str(&uuid()) {
         answer.response.headers_mut().insert("x-amzn-requestid", id);
     }
     Ok(answer)
@@ -122,13 +126,86 @@ async fn authorise(
 /// a policy that ends in `-??????` is written for the suffix, so the bare name gets one here that any such policy
 /// matches: the caller learns "not found" exactly when it may read the name.
 async fn resource(account: &Account, name: &str) -> Result<String> {
-    if name.starts_with("arn:") {
-        return Ok(name.into());
-    }
     let (status, bytes) = account.store.send("DescribeSecret", json!({"SecretId": name}).to_string().into()).await?;
     let described: Value = serde_json::from_slice(&bytes).unwrap_or_default();
     match (status.is_success(), described["ARN"].as_str()) {
         (true, Some(arn)) => Ok(arn.into()),
+        _ if name.starts_with("arn:") => Ok(name.into()),
         _ => Ok(format!("arn:aws:secretsmanager:{}:{}:secret:{name}-XXXXXX", account.region, account.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::SignedDuration;
+
+    use super::{
+        super::{
+            fixture::{ACCOUNT, Cluster, REGION},
+            sigv4::{Signer, sha256_hex},
+        },
+        *,
+    };
+
+    const HOST: &str = "secretsmanager.us-east-1.amazonaws.com";
+
+    fn session(role: &str, lasts: SignedDuration) -> Session {
+        Session {
+            secret: "secret".into(),
+            token: "token".into(),
+            role: role.into(),
+            arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/test"),
+            expires: Timestamp::now() + lasts,
+        }
+    }
+
+    fn request(key: &str, secret: &str, token: &str) -> Request {
+        let (body, time) = ("{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string());
+        let headers = [
+            ("host", HOST),
+            ("x-amz-content-sha256", &sha256_hex(body.as_bytes())),
+            ("x-amz-date", &time),
+            ("x-amz-security-token", token),
+        ];
+        let signer = Signer { key, secret, region: REGION, service: "secretsmanager" };
+        let mut request = axum::http::Request::post("/");
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let authorization = signer.authorize("POST", "/", &headers, body.as_bytes());
+        request.header("authorization", authorization).body(Bytes::from_static(body.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn only_a_living_session_of_sts_may_call() {
+        let account = Cluster::new().account;
+        account.admit("ASIALIVING".into(), session("trinity-canary", SignedDuration::from_hours(1)));
+        account.admit("ASIAEXPIRED".into(), session("trinity-canary", SignedDuration::from_hours(-1)));
+        let code = |request: &Request| authenticate(&account, request).map_or_else(|r| r.code, |_| "success");
+        assert_eq!(code(&request("ASIALIVING", "secret", "token")), "success");
+        assert_eq!(code(&request("ASIAEXPIRED", "secret", "token")), "ExpiredTokenException");
+        assert_eq!(code(&request("ASIANOBODY", "secret", "token")), "UnrecognizedClientException");
+        assert_eq!(code(&request("ASIALIVING", "guess", "token")), "InvalidSignatureException");
+        assert_eq!(code(&request("ASIALIVING", "secret", "another")), "UnrecognizedClientException");
+        let mut unsigned = request("ASIALIVING", "secret", "token");
+        unsigned.headers_mut().remove("authorization");
+        assert_eq!(code(&unsigned), "MissingAuthenticationTokenException");
+        unsigned.headers_mut().insert("authorization", "AWS4-HMAC-SHA256 nonsense".parse().unwrap());
+        assert_eq!(code(&unsigned), "IncompleteSignatureException");
+    }
+
+    #[tokio::test]
+    async fn a_role_may_do_what_its_policies_say() {
+        let account = Cluster::new().account;
+        // Actions without a secret need no keeper of values to find its ARN.
+        let allowed = async |role: &str, action: &str| {
+            let session = session(role, SignedDuration::from_hours(1));
+            let request = request("ASIA", "secret", "token");
+            authorise(&account, &session, action, &request).await.unwrap().map_or_else(|r| r.code, |()| "success")
+        };
+        assert_eq!(allowed("trinity-external-secrets", "ListSecrets").await, "AccessDeniedException");
+        assert_eq!(allowed("trinity-powerless", "GetRandomPassword").await, "AccessDeniedException");
+        assert_eq!(allowed("absent", "GetSecretValue").await, "AccessDeniedException");
     }
 }

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use super::sts::request_id;
-use crate::{Attempt, Error, Result};
+use crate::{Attempt, Error, Result, random::uuid};
 
 /// Time that LocalStack may take to start.
 const START: Duration = Duration::from_secs(120);
@@ -90,7 +89,7 @@ impl Store {
     /// When LocalStack refuses, for example because the name is reserved by a scheduled deletion.
     pub async fn put(&self, name: &str, value: Option<&str>) -> Result<()> {
         // Only SDKs leave this out of their API; the service itself demands it.
-        let mut body = json!({"Name": name, "ClientRequestToken": request_id()});
+        let mut body = json!({"Name": name, "ClientRequestToken": uuid()});
         if let Some(value) = value {
             body["SecretString"] = json!(value);
         }
@@ -99,10 +98,7 @@ impl Store {
         match (status.is_success(), answer["__type"].as_str(), value) {
             (true, ..) | (false, Some("ResourceExistsException"), None) => Ok(()),
             (false, Some("ResourceExistsException"), Some(value)) => self
-                .call(
-                    "PutSecretValue",
-                    json!({"SecretId": name, "SecretString": value, "ClientRequestToken": request_id()}),
-                )
+                .call("PutSecretValue", json!({"SecretId": name, "SecretString": value, "ClientRequestToken": uuid()}))
                 .await
                 .map(|_| ()),
             (false, code, _) => Err(Error::new(

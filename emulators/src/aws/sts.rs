@@ -13,14 +13,20 @@ use sha2::{Digest, Sha256};
 
 use super::{
     account::{Account, Session},
+    declared::Role,
     iam::{Decision, trusts, unmet},
     sigv4::{Signature, form},
 };
-use crate::{Answer, Request, journal::Note};
+use crate::{
+    Answer, Request,
+    journal::Note,
+    random::{self, uuid},
+};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// An AWS error of STS.
+#[derive(Debug)]
 struct Refusal {
     status: StatusCode,
     code: &'static str,
@@ -71,7 +77,7 @@ pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
     let mut fields = form(request.uri().query().unwrap_or_default());
     fields.extend(form(&String::from_utf8_lossy(request.body())));
     let action = fields.get("Action").cloned().unwrap_or_default();
-    let id = request_id();
+    let id = uuid();
     let (outcome, caller) = match action.as_str() {
         "AssumeRoleWithWebIdentity" => assume(account, &fields),
         "GetCallerIdentity" => (identity(account, request), None),
@@ -194,7 +200,22 @@ fn admit(
     if trusts(&role.assume_role_policy, &provider, &keys) != Decision::Allowed {
         return Err(Refusal::denied(format!("role {name}: {}", unmet(&role.assume_role_policy, &provider, &keys))));
     }
-    Ok(session(account, fields, name, claims, audience, &provider, now))
+    let expires = now + duration(fields, role)?;
+    Ok(session(account, fields, name, claims, audience, &provider, expires))
+}
+
+/// How long the session shall last.
+fn duration(fields: &BTreeMap<String, String>, role: &Role) -> Result<SignedDuration, Refusal> {
+    let refused =
+        |message: String| Err(Refusal::new(StatusCode::BAD_REQUEST, "ValidationError", message.clone(), message));
+    let Some(text) = fields.get("DurationSeconds") else { return Ok(SignedDuration::from_hours(1)) };
+    match text.parse::<i64>() {
+        Ok(seconds) if (900..=role.max_session_duration).contains(&seconds) => Ok(SignedDuration::from_secs(seconds)),
+        Ok(seconds) if seconds > role.max_session_duration => {
+            refused("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".into())
+        }
+        _ => refused(format!("Value {text} at 'durationSeconds' failed to satisfy constraint: at least 900")),
+    }
 }
 
 /// Checks the signature with the key that the issuer publishes under the token's key id.
@@ -232,16 +253,14 @@ fn session(
     claims: &Claims,
     audience: &str,
     provider: &str,
-    now: Timestamp,
+    expires: Timestamp,
 ) -> String {
-    let seconds = fields.get("DurationSeconds").and_then(|s| s.parse().ok()).unwrap_or(3600);
-    let expires = now + SignedDuration::from_secs(seconds);
     let name = fields.get("RoleSessionName").cloned().unwrap_or_default();
-    let key = format!("ASIA{}", random(10, 16).to_uppercase());
+    let key = format!("ASIA{}", random::text(10, 16).to_uppercase());
     let arn = format!("arn:aws:sts::{}:assumed-role/{role}/{name}", account.id);
     let session = Session {
-        secret: random(30, 40),
-        token: STANDARD.encode(format!("{key}{}", random(64, 80))),
+        secret: random::text(30, 40),
+        token: STANDARD.encode(format!("{key}{}", random::text(64, 80))),
         role: role.into(),
         arn: arn.clone(),
         expires,
@@ -293,22 +312,105 @@ fn identity(account: &Account, request: &Request) -> Result<String, Refusal> {
     ))
 }
 
-/// Text of `length` letters and digits with at least `bytes` bytes of randomness behind it.
-fn random(bytes: usize, length: usize) -> String {
-    let mut text = String::new();
-    while text.len() < length {
-        let mut raw = vec![0; bytes];
-        rsa::rand_core::RngCore::fill_bytes(&mut rsa::rand_core::OsRng, &mut raw);
-        text.extend(STANDARD.encode(raw).chars().filter(char::is_ascii_alphanumeric));
-    }
-    text.truncate(length);
-    text
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
 
-/// A request id in the shape of a UUID.
-pub(crate) fn request_id() -> String {
-    let mut raw = [0; 16];
-    rsa::rand_core::RngCore::fill_bytes(&mut rsa::rand_core::OsRng, &mut raw);
-    let hex: String = raw.iter().map(|b| format!("{b:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    use jsonwebtoken::EncodingKey;
+    use serde_json::json;
+
+    use super::{
+        super::fixture::{ACCOUNT, Cluster, key},
+        *,
+    };
+
+    static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::new);
+
+    /// AWS's answer to a token: `success`, or its error code.
+    fn answer_to(token: &str) -> &'static str {
+        answer_for("trinity-external-secrets", token)
+    }
+
+    fn answer_for(role: &str, token: &str) -> &'static str {
+        let fields = [
+            ("RoleArn", format!("arn:aws:iam::{ACCOUNT}:role/{role}")),
+            ("RoleSessionName", "test".to_owned()),
+            ("WebIdentityToken", token.to_owned()),
+        ];
+        let fields = fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        assume(&CLUSTER.account, &fields).0.map_or_else(|refusal| refusal.code, |_| "success")
+    }
+
+    #[test]
+    fn a_trusted_token_gets_a_session() {
+        assert_eq!(answer_to(&CLUSTER.token(|_| {})), "success");
+        assert_eq!(answer_to(&CLUSTER.token(|c| c["aud"] = json!("sts.amazonaws.com"))), "success");
+    }
+
+    #[test]
+    fn a_signature_that_is_not_the_clusters_is_refused() {
+        let stranger = EncodingKey::from_rsa_pem(key().1.as_bytes()).unwrap();
+        assert_eq!(answer_to(&CLUSTER.forged(Algorithm::RS256, &stranger)), "InvalidIdentityToken");
+        assert_eq!(answer_to(&CLUSTER.under("another")), "InvalidIdentityToken");
+        // The published key used as an HMAC secret, and no signature at all.
+        let (n, _) = CLUSTER.account.issuer.components();
+        let confused = EncodingKey::from_secret(n.as_bytes());
+        assert_eq!(answer_to(&CLUSTER.forged(Algorithm::HS256, &confused)), "InvalidIdentityToken");
+        let good = CLUSTER.token(|_| {});
+        let unsigned = good.rsplit_once('.').unwrap().0;
+        assert_eq!(answer_to(&format!("{unsigned}.")), "InvalidIdentityToken");
+        // A good signature of other claims.
+        let other = CLUSTER.token(|c| c["sub"] = json!("system:serviceaccount:default:default"));
+        let parts: Vec<&str> = good.split('.').collect();
+        let mixed = format!("{}.{}.{}", parts[0], other.split('.').nth(1).unwrap(), parts[2]);
+        assert_eq!(answer_to(&mixed), "InvalidIdentityToken");
+    }
+
+    #[test]
+    fn claims_that_do_not_fit_are_refused() {
+        let past = Timestamp::now().as_second() - 1;
+        for (what, expected, token) in [
+            ("expired", "ExpiredTokenException", CLUSTER.token(|c| c["exp"] = json!(past))),
+            ("other issuer", "InvalidIdentityToken", CLUSTER.token(|c| c["iss"] = json!("https://example.com"))),
+            ("other audience", "InvalidIdentityToken", CLUSTER.token(|c| c["aud"] = json!(["vault"]))),
+            ("no audience", "InvalidIdentityToken", CLUSTER.token(|c| c["aud"] = json!([]))),
+            (
+                "other namespace",
+                "AccessDenied",
+                CLUSTER.token(|c| c["sub"] = json!("system:serviceaccount:default:external-secrets")),
+            ),
+            (
+                "other account",
+                "AccessDenied",
+                CLUSTER.token(|c| c["sub"] = json!("system:serviceaccount:external-secrets:default")),
+            ),
+        ] {
+            assert_eq!(answer_to(&token), expected, "{what}");
+        }
+        assert_eq!(answer_for("absent", &CLUSTER.token(|_| {})), "AccessDenied");
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        for text in ["", ".", "..", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30.", "\0", "ä.ö.ü", &"x".repeat(100_000)] {
+            assert_eq!(answer_to(text), "InvalidIdentityToken", "{text:.20}");
+        }
+        let (outcome, _) = assume(&CLUSTER.account, &BTreeMap::new());
+        assert_eq!(outcome.unwrap_err().code, "MissingParameter");
+    }
+
+    #[test]
+    fn a_session_lasts_as_long_as_its_role_permits() {
+        let role: Role =
+            serde_yaml::from_str("{name: r, assume_role_policy: {Version: '2012-10-17', Statement: []}}").unwrap();
+        let seconds = |asked: Option<&str>| {
+            let fields = asked.map(|text| ("DurationSeconds".to_owned(), text.to_owned())).into_iter().collect();
+            duration(&fields, &role).map(|d| d.as_secs()).map_err(|refusal| refusal.code)
+        };
+        assert_eq!(seconds(None), Ok(3600));
+        assert_eq!(seconds(Some("900")), Ok(900));
+        for wrong in ["899", "3601", "-1", "9223372036854775807", "99999999999999999999", "soon"] {
+            assert_eq!(seconds(Some(wrong)), Err("ValidationError"), "{wrong}");
+        }
+    }
 }

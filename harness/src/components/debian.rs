@@ -11,10 +11,10 @@ use nix::unistd::geteuid;
 use tracing::info;
 
 use super::{
+    artifact::Artifact,
     cache::{Cache, Making, Origin},
     image::{self, Layer},
     lock::Debian,
-    store::Artifact,
 };
 use crate::{
     command::Run,

@@ -1,6 +1,7 @@
 //! Third-party programs, files and images: found in the cache, the mirror, a release, a registry, or built from
 //! published sources; see `harness/components/lock.toml`.
 
+pub mod artifact;
 pub mod cache;
 pub mod chart;
 pub mod compose;
@@ -8,10 +9,12 @@ pub mod debian;
 pub mod download;
 pub mod image;
 pub mod lock;
+mod make;
 pub mod registry;
 pub mod store;
 pub mod unpacked;
 
+pub use artifact::{Artifact, ImageSet};
 pub use cache::Origin;
 pub use lock::Lock;
-pub use store::{Artifact, ImageSet, Operator, Options, Store};
+pub use store::{Operator, Options, Store};

@@ -2,28 +2,24 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::Read,
+    fs,
     path::{Path, PathBuf},
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
 use tokio::sync::Mutex;
 use tracing::info;
 
 use super::{
+    artifact::{Artifact, ImageSet},
     cache::{Cache, Entry, Making, Origin, hash, hash_bytes},
-    chart, compose, debian,
+    compose, debian,
     download::Web,
     image,
-    lock::{Cargo, Component, Go, Image, Lock, Module, Pinned, Python},
+    lock::{Component, Image, Lock},
     registry, unpacked,
 };
-use crate::{
-    command::Run,
-    failure::{Attempt, Failure, Result},
-};
+use crate::failure::{Attempt, Failure, Result};
 
 /// Where a store looks and keeps.
 #[derive(Clone, Debug, Default)]
@@ -32,30 +28,6 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// A folder of artifacts (`charts/`, `images/`); by default `../shared/mirror` when it is there.
     pub mirror: Option<PathBuf>,
-}
-
-/// A component that is ready for use.
-#[derive(Clone, Debug)]
-pub struct Artifact {
-    /// Name in the lock: a component, or an image reference.
-    pub name: String,
-    /// Version in the lock.
-    pub version: String,
-    /// Folder that holds its files under their names.
-    pub path: PathBuf,
-    /// Where it came from.
-    pub origin: Origin,
-}
-
-/// Images that are in the cache.
-#[derive(Clone, Debug, Default)]
-pub struct ImageSet {
-    /// Folder of the blobs: `<folder>/<sha256>`.
-    pub blobs: PathBuf,
-    /// Reference → manifest digest (`sha256:…`).
-    pub refs: BTreeMap<String, String>,
-    /// The images as artifacts.
-    pub artifacts: Vec<Artifact>,
 }
 
 /// A release of External Secrets.
@@ -76,11 +48,11 @@ pub struct Operator {
 pub struct Store {
     /// The component lock.
     pub lock: Lock,
-    cache: Cache,
-    mirror: Option<PathBuf>,
-    web: Web,
+    pub(super) cache: Cache,
+    pub(super) mirror: Option<PathBuf>,
+    pub(super) web: Web,
     /// One compiler at a time: each uses all processors.
-    building: Mutex<()>,
+    pub(super) building: Mutex<()>,
 }
 
 impl Store {
@@ -233,167 +205,6 @@ impl Store {
             Entry { name: component.name.clone(), version: component.version.clone(), origin, files, manifest: None };
         info!("{label}: from {origin}");
         Ok(entry)
-    }
-
-    /// Makes the files of a component from one source and returns them by name with their digests.
-    async fn files(
-        &self,
-        component: &Component,
-        origin: Origin,
-        key: &str,
-        making: &Making,
-    ) -> Result<BTreeMap<String, String>> {
-        match (origin, &component.mirror, &component.go, &component.module, &component.python, &component.cargo) {
-            (Origin::Mirror, Some(pinned), ..) => {
-                let path = self.mirrored(pinned)?;
-                let name = pinned.path.rsplit('/').next().unwrap_or_default();
-                let copy = making.folder.join(name);
-                fs::copy(&path, &copy).attempting(|| format!("copy {}", path.display()))?;
-                Ok(BTreeMap::from([(name.to_owned(), self.cache.add(&copy)?)]))
-            }
-            (Origin::Download, ..) => self.download(component, making).await,
-            (Origin::Build, _, Some(go), ..) => self.build(component, go, making).await,
-            (Origin::Build, _, _, Some(module), ..) => self.extract(component, module, making).await,
-            (Origin::Build, .., Some(cargo)) => self.install(component, cargo, making).await,
-            (Origin::PyPI, _, _, _, Some(python), _) => self.environment(python, key, making).await,
-            _ => Err(Failure::new(format!("get {} by {origin}", component.name), "the lock does not say how")),
-        }
-    }
-
-    /// The checked path of a file in the mirror.
-    fn mirrored(&self, pinned: &Pinned) -> Result<PathBuf> {
-        let attempted = || format!("take {} from the mirror", pinned.path);
-        let mirror = self.mirror.as_ref().ok_or_else(|| Failure::new(attempted(), "no mirror folder is set"))?;
-        let path = mirror.join(&pinned.path);
-        let seen = hash(&path).attempting(attempted)?;
-        if seen != pinned.sha256 {
-            return Err(Failure::new(attempted(), format!("its SHA-256 is {seen}, the lock says {}", pinned.sha256)));
-        }
-        Ok(path)
-    }
-
-    async fn download(&self, component: &Component, making: &Making) -> Result<BTreeMap<String, String>> {
-        let mut files = BTreeMap::new();
-        for release in &component.release {
-            let path = making.folder.join("download");
-            self.web.release(component, release, &path).await?;
-            let path = match &release.member {
-                Some(member) => member_of(&path, &component.fill(member), &making.folder.join("member"))?,
-                None => path,
-            };
-            files.insert(component.fill(&release.file), self.cache.add(&path)?);
-        }
-        Ok(files)
-    }
-
-    /// Builds programs with the wrapper module, whose go.sum vouches for every source.
-    async fn build(&self, component: &Component, go: &Go, making: &Making) -> Result<BTreeMap<String, String>> {
-        let _turn = self.building.lock().await;
-        let stamps: String = go.stamp.iter().map(|s| format!(" -X {}", component.fill(s))).collect();
-        let mut files = BTreeMap::new();
-        for (program, package) in &go.packages {
-            info!("component {} {}: building {program}", component.name, component.version);
-            let path = making.folder.join(program);
-            Run::new("go")
-                .env("TMPDIR", &making.folder)
-                .args([
-                    "build",
-                    "-mod=readonly",
-                    "-trimpath",
-                    "-buildvcs=false",
-                    "-ldflags",
-                    &format!("-s -w{stamps}"),
-                    "-o",
-                ])
-                .arg(&path)
-                .arg(package)
-                .env("CGO_ENABLED", "0")
-                .env("GOFLAGS", "")
-                .folder(&Lock::folder().join(&component.name))
-                .output()
-                .await?;
-            files.insert(program.clone(), self.cache.add(&path)?);
-        }
-        Ok(files)
-    }
-
-    /// Takes files out of a Go module, or compiles one of them.
-    async fn extract(
-        &self,
-        component: &Component,
-        module: &Module,
-        making: &Making,
-    ) -> Result<BTreeMap<String, String>> {
-        let json = Run::new("go")
-            .args(["mod", "download", "-json", &module.path])
-            .env("GOFLAGS", "-mod=readonly")
-            .folder(&Lock::folder().join(&module.wrapper))
-            .output()
-            .await?;
-        let attempted = || format!("find module {}", module.path);
-        let listing: Value = serde_json::from_slice(&json).attempting(attempted)?;
-        let folder =
-            PathBuf::from(listing["Dir"].as_str().ok_or_else(|| Failure::new(attempted(), "it has no folder"))?);
-        let mut files = BTreeMap::new();
-        if let Some(sources) = &module.chart {
-            let name = format!("external-secrets-{}.tgz", component.version);
-            let target = making.folder.join(&name);
-            chart::package(&folder, sources, &component.version, &target)?;
-            files.insert(name, self.cache.add(&target)?);
-        }
-        for (name, inside) in &module.files {
-            let (source, target) = (folder.join(inside), making.folder.join(name));
-            if module.compile {
-                let version = format!("-DVERSION={}", component.version);
-                Run::new("cc")
-                    .args(["-static", "-Os", "-s", &version, "-o"])
-                    .arg(&target)
-                    .arg(&source)
-                    .output()
-                    .await?;
-            } else {
-                fs::copy(&source, &target).attempting(|| format!("copy {}", source.display()))?;
-            }
-            files.insert(name.clone(), self.cache.add(&target)?);
-        }
-        Ok(files)
-    }
-
-    async fn install(&self, component: &Component, cargo: &Cargo, making: &Making) -> Result<BTreeMap<String, String>> {
-        let _turn = self.building.lock().await;
-        info!("component {} {}: building it from crates.io", component.name, component.version);
-        let root = making.folder.join("root");
-        Run::new("cargo")
-            .args(["install", "--locked", "--no-track", "--quiet", "--version", &component.version, "--root"])
-            .arg(&root)
-            .arg(&component.name)
-            .env("CARGO_TARGET_DIR", making.folder.join("target"))
-            // It starts tests and does no heavy work itself: a quick build is worth more than a quick program.
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-            .env("CARGO_PROFILE_RELEASE_LTO", "off")
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-            .output()
-            .await?;
-        cargo
-            .programs
-            .iter()
-            .map(|program| Ok((program.clone(), self.cache.add(&root.join("bin").join(program))?)))
-            .collect()
-    }
-
-    /// A Python environment in the cache's tree; its files are not blobs, pip has checked their hashes.
-    async fn environment(&self, python: &Python, key: &str, making: &Making) -> Result<BTreeMap<String, String>> {
-        let folder = making.folder.join("environment");
-        Run::new("python3").args(["-m", "venv"]).arg(&folder).output().await?;
-        Run::new(folder.join("bin/python"))
-            .env("TMPDIR", &making.folder)
-            .args(["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"])
-            .arg(Lock::folder().join(&python.requirements))
-            .output()
-            .await?;
-        self.cache.place(&folder, key)?;
-        Ok(BTreeMap::new())
     }
 
     /// Pulls an image that is not in the lock, again even when the cache has it, because its tag may have moved. Returns
@@ -600,21 +411,4 @@ fn plain(reference: &str) -> String {
 
 fn first_line(failure: &Failure) -> String {
     failure.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// Takes one member out of a `.tar.gz`.
-fn member_of(archive: &Path, member: &str, target: &Path) -> Result<PathBuf> {
-    let attempted = || format!("take {member} from {}", archive.display());
-    let file = File::open(archive).attempting(attempted)?;
-    let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    for entry in tar.entries().attempting(attempted)? {
-        let mut entry = entry.attempting(attempted)?;
-        if entry.path().attempting(attempted)?.as_ref() == Path::new(member) {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).attempting(attempted)?;
-            fs::write(target, bytes).attempting(attempted)?;
-            return Ok(target.to_owned());
-        }
-    }
-    Err(Failure::new(attempted(), "it has no such member"))
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use trinity_emulators::{config::Images, registry::Registry};
 
-use super::{cache::Making, image, store::ImageSet};
+use super::{artifact::ImageSet, cache::Making, image};
 use crate::{
     command::Run,
     failure::{Attempt, Failure, Result},

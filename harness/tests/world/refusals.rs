@@ -32,10 +32,32 @@ fn a_user_who_is_not_root_is_told_so() {
 #[test]
 fn a_full_disk_is_told_in_numbers() {
     let machine = Machine::new();
+    let told = with_state_on(&machine, "tmpfs", "size=16m");
+    told.assert_says("MiB of disk space");
+    told.assert_says("TRINITY_STATE on a larger file system");
+    machine.assert_clean();
+}
+
+#[test]
+fn a_state_folder_on_overlayfs_is_refused() {
+    let machine = Machine::new();
+    let folder = |name: &str| {
+        let path = machine.state().with_file_name(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path.display().to_string()
+    };
+    let layers = format!("lowerdir={},upperdir={},workdir={}", folder("lower"), folder("upper"), folder("work"));
+    let told = with_state_on(&machine, "overlay", &layers);
+    told.assert_says("is itself on overlayfs");
+    told.assert_says("set TRINITY_STATE");
+    machine.assert_clean();
+}
+
+/// The main job, which has to fail, with its state folder on a file system that only it sees.
+fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
     std::fs::create_dir_all(machine.state()).unwrap();
-    // A file system of sixteen MiB, in a mount namespace of its own.
     let script = format!(
-        "mount -t tmpfs -o size=16m tmpfs {0} && exec {1} e2e --report {2}",
+        "mount -t {kind} -o {options} {kind} {} && exec {} e2e --report {}",
         machine.state().display(),
         env!("CARGO_BIN_EXE_trinity-e2e"),
         machine.reports().display()
@@ -44,9 +66,7 @@ fn a_full_disk_is_told_in_numbers() {
         Command::new("unshare").args(["--mount", "sh", "-c", &script]).env("TRINITY_STATE", machine.state()).output();
     let told = Told::from(output.unwrap());
     assert!(!told.success);
-    told.assert_says("MiB of disk space");
-    told.assert_says("TRINITY_STATE on a larger file system");
-    machine.assert_clean();
+    told
 }
 
 #[test]

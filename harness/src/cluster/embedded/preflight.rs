@@ -2,7 +2,13 @@
 
 use std::{fs, path::Path};
 
-use nix::{sys::statvfs::statvfs, unistd::geteuid};
+use nix::{
+    sys::{
+        statfs::{OVERLAYFS_SUPER_MAGIC, statfs},
+        statvfs::statvfs,
+    },
+    unistd::geteuid,
+};
 
 use super::{
     cgroups::Hierarchies,
@@ -17,14 +23,13 @@ const DISK: u64 = 3 << 30;
 /// inotify instances that the kubelet, containerd and the Pods of one world need together.
 const INOTIFY: u64 = 512;
 
-/// Checks the machine for one more world whose folder will be below `state`.
+/// Checks the machine for one more world whose folder will be below `state`; images are unpacked below `cache`.
 ///
 /// # Errors
 /// The first thing that is missing, and how to get it.
-pub fn check(state: &Path) -> Result<()> {
+pub fn check(state: &Path, cache: &Path) -> Result<()> {
     if !geteuid().is_root() {
-        return Err(Failure::new("make an embedded cluster", "this user is not root")
-            .next("run it with sudo, or use the kind backend where Docker is available"));
+        return Err(Failure::new("make an embedded cluster", "this user is not root").next("run it with sudo"));
     }
     Hierarchies::find()?;
     for namespace in ["mnt", "net", "pid", "uts", "ipc"] {
@@ -33,11 +38,24 @@ pub fn check(state: &Path) -> Result<()> {
                 .next("use a kernel with CONFIG_NAMESPACES"));
         }
     }
+    for (folder, variable) in [(state, "TRINITY_STATE"), (cache, "XDG_CACHE_HOME")] {
+        layered(folder, variable)?;
+    }
     let meminfo = fs::read_to_string("/proc/meminfo").attempting(|| "read /proc/meminfo".into())?;
     enough("memory", "MemAvailable of /proc/meminfo", available(&meminfo), MEMORY)?;
     let disk = statvfs(state).attempting(|| format!("measure the free space of {}", state.display()))?;
     enough("disk space", &state.display().to_string(), disk.blocks_available() * disk.fragment_size(), DISK)?;
     inotify()
+}
+
+/// Containers are layers of overlayfs, which the kernel does not stack on another overlayfs.
+fn layered(folder: &Path, variable: &str) -> Result<()> {
+    let kind = statfs(folder).attempting(|| format!("find the file system of {}", folder.display()))?.filesystem_type();
+    if kind != OVERLAYFS_SUPER_MAGIC {
+        return Ok(());
+    }
+    Err(Failure::new("make an embedded cluster", format!("{} is itself on overlayfs", folder.display()))
+        .next(format!("set {variable} to a folder on a disk or on tmpfs; in a container, on a volume")))
 }
 
 fn enough(what: &str, place: &str, seen: u64, needed: u64) -> Result<()> {
