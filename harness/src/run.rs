@@ -26,6 +26,7 @@ use crate::{
     observe::{condition, kinds::Kind, until_all},
     report::{Phases, bundle, conclusion, junit, redact::Redactor, table},
     suite::Suites,
+    workspace,
     world::{
         Description, Parts, Run, World,
         bringup::{PLATFORM, Wish},

@@ -15,7 +15,6 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
     extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,7 +22,10 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use trinity_e2e::components::{
     Lock, Options, Origin, Store,
     cache::{hash, hash_bytes},
@@ -58,8 +60,6 @@ async fn answer(State((shelf, address)): State<(Shelf, String)>, request: Reques
         "/wrong.sha256" => format!("{}  program\n", hash_bytes(b"another")).into_response(),
         "/program.tar.gz" => archive().into_response(),
         "/archive.sha256" => hash_bytes(&archive()).into_response(),
-        // Announces more than it sends.
-        "/broken" => Response::builder().header(header::CONTENT_LENGTH, 1000).body(Body::from_stream(short())).unwrap(),
         "/token" => axum::Json(json!({"token": "pass"})).into_response(),
         path if path.starts_with("/v2/") && !bearer => {
             let challenge =
@@ -83,8 +83,17 @@ async fn answer(State((shelf, address)): State<(Shelf, String)>, request: Reques
     }
 }
 
-fn short() -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
-    futures::stream::iter([Ok(Bytes::from_static(b"the beginning")), Err(std::io::Error::other("gone"))])
+/// A server that announces a thousand bytes and closes the connection after a few. Returns its address.
+async fn serve_half() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nthe beginning").await.unwrap();
+    });
+    address
 }
 
 fn archive() -> Vec<u8> {
@@ -184,7 +193,9 @@ async fn a_file_that_is_not_what_its_checksum_says_is_refused() {
 async fn a_download_that_breaks_off_leaves_nothing() {
     let folder = TempDir::new().unwrap();
     let address = serve(Shelf::default()).await;
-    let store = store(folder.path(), None, &release(&address, "/broken", "/archive.sha256", ""));
+    let source = release(&address, "/program", "/program.sha256", "")
+        .replace(&format!("url = \"http://{address}"), &format!("url = \"http://{}", serve_half().await));
+    let store = store(folder.path(), None, &source);
     let failure = store.obtain("program").await.unwrap_err().to_string();
     assert!(failure.contains("download http://"), "{failure}");
     assert_nothing_half_made(folder.path());

@@ -67,7 +67,6 @@ fn authenticate(account: &Account, request: &Request) -> Result<Session, Refusal
     let incomplete = |refusal| match refusal {
         BadSignature::Missing => Refusal::new("MissingAuthenticationTokenException", "Missing Authentication Token"),
         BadSignature::Incomplete(why) => Refusal::new("IncompleteSignatureException", why),
-        BadSignature::UnknownKey => unknown(),
         BadSignature::Invalid(why) => Refusal::new("InvalidSignatureException", why),
     };
     let signature = Signature::of(request).map_err(incomplete)?;

@@ -20,8 +20,6 @@ pub enum Refusal {
     Missing,
     /// A part of it is absent or not well-formed.
     Incomplete(String),
-    /// The access key belongs to nobody.
-    UnknownKey,
     /// The date is too far from now, or the scope is another service's.
     Invalid(String),
 }
