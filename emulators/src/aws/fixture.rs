@@ -1,7 +1,5 @@
 //! An account for tests: the declared one of `fixtures/worlds/aws.yaml`, and a cluster's token key.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rsa::{
@@ -16,6 +14,8 @@ use crate::{config, issuer::Issuer};
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 pub const ISSUER: &str = "https://oidc.eks.us-east-1.amazonaws.com/id/TEST";
+
+const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/aws.yaml");
 
 /// A cluster that issues tokens, and the account that knows it.
 pub struct Cluster {
@@ -40,19 +40,23 @@ impl Cluster {
         std::fs::write(&public, private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
         let issuer = Issuer::read(ISSUER, &public).unwrap();
         let kid = issuer.key_id().unwrap();
-        let declared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/worlds/aws.yaml");
         let config = config::Aws {
             account: ACCOUNT.into(),
             region: REGION.into(),
             // Nothing listens there: what reaches the keeper of values has passed every check.
             backend: "http://127.0.0.1:9".into(),
-            declared,
+            declared: DECLARED.into(),
         };
         Self {
             account: Account::open(&config, issuer).unwrap(),
             key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
             kid,
         }
+    }
+
+    /// The declared account.
+    pub fn declared() -> String {
+        std::fs::read_to_string(DECLARED).unwrap()
     }
 
     /// Claims that the role `trinity-external-secrets` trusts.

@@ -391,6 +391,15 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_that_the_account_has_not_registered_is_refused() {
+        let cluster = Cluster::new();
+        let declared = Cluster::declared().replace("url: https://${issuer}", "url: https://example.com");
+        cluster.account.declare(&declared).unwrap();
+        let fields = [("WebIdentityToken".to_owned(), cluster.token(|_| {}))].into();
+        assert_eq!(assume(&cluster.account, &fields).0.unwrap_err().code, "InvalidIdentityToken");
+    }
+
+    #[test]
     fn what_is_no_token_is_refused() {
         for text in ["", ".", "..", "a.b.c", "eyJhbGciOiJSUzI1NiJ9.e30.", "\0", "ä.ö.ü", &"x".repeat(100_000)] {
             assert_eq!(answer_to(text), "InvalidIdentityToken", "{text:.20}");
