@@ -82,9 +82,10 @@ impl Journal {
 
     /// Appends a line. A journal that cannot be written must not stop the traffic it describes, so it is only said.
     pub fn append(&self, line: &Line) {
+        // One write: whoever reads meanwhile sees whole lines.
         let written =
             serde_json::to_string(line).map_err(std::io::Error::other).and_then(|text| match self.file.lock() {
-                Ok(mut file) => writeln!(file, "{text}"),
+                Ok(mut file) => file.write_all(format!("{text}\n").as_bytes()),
                 Err(e) => Err(std::io::Error::other(e.to_string())),
             });
         if let Err(e) = written {

@@ -3,6 +3,7 @@
 //! Data flows one way: [`components`] finds the programs, [`cluster`] makes a cluster of them, [`world`] adds the
 //! gateway with its clouds and [`gitops`], [`observe`] watches, [`judge`] names causes, and [`report`] tells.
 
+pub mod cargo;
 pub mod cluster;
 pub mod command;
 pub mod components;

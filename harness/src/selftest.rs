@@ -1,13 +1,14 @@
 //! Everything that must pass in CI: format, lints, and the tests of the harness itself, worlds included.
 
-use tokio::process::Command;
+use std::process::Stdio;
+
 use tracing::info;
 
 use crate::{
+    cargo,
     components::Store,
     failure::{Attempt, Result},
     run::tidy,
-    workspace,
     world::{Parts, Run, ownership::Estate},
 };
 
@@ -30,11 +31,11 @@ async fn check(store: &Store, filter: &[String]) -> Result<bool> {
     for (tool, args) in [("fmt", &["fmt", "--check"][..]), ("clippy", &lints)] {
         if !filter.is_empty() {
             info!("cargo {tool}: not run, because tests were chosen");
-        } else if !cargo(&[tool, "--version"], false).await? {
+        } else if !passes(&[tool, "--version"], false).await? {
             info!("cargo {tool}: not run, because this toolchain does not have it");
         } else {
             info!("cargo {tool} …");
-            if !cargo(args, true).await? {
+            if !passes(args, true).await? {
                 return Ok(false);
             }
         }
@@ -46,25 +47,23 @@ async fn check(store: &Store, filter: &[String]) -> Result<bool> {
     }
     let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
     info!("tests …");
-    let status = Command::new(nextest)
-        .args(["nextest", "run", "--workspace", "--release", "--manifest-path"])
-        .arg(workspace().join("Cargo.toml"))
+    let status = cargo::command(nextest)
+        .args(["nextest", "run", "--workspace", "--release"])
         // The suites need a world, and run inside the tests that make one.
         .args(["--filterset", "not (package(suites) & kind(test))"])
         .args(filter)
-        .kill_on_drop(true)
         .status()
         .await
         .attempting(|| "run the tests".into())?;
     Ok(status.success())
 }
 
-/// Runs cargo in the workspace, with or without showing what it prints; true when it succeeded.
-async fn cargo(args: &[&str], show: bool) -> Result<bool> {
-    let mut command = Command::new("cargo");
-    command.args(args).current_dir(workspace()).kill_on_drop(true);
+/// Runs cargo on the workspace, with or without showing what it prints; true when it succeeded.
+async fn passes(args: &[&str], show: bool) -> Result<bool> {
+    let mut command = cargo::command("cargo");
+    command.args(args);
     if !show {
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
     }
     let status = command.status().await.attempting(|| format!("run cargo {}", args.join(" ")))?;
     Ok(status.success())

@@ -3,14 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use tokio::process::Command;
 
 use crate::{
+    cargo,
     failure::{Attempt, Failure, Result},
-    workspace,
     world::Description,
 };
 
@@ -75,19 +74,11 @@ impl Suites {
     }
 
     fn nextest(&self) -> Command {
-        let mut command = Command::new(&self.nextest);
+        let mut command = cargo::command(&self.nextest);
         command
             .args(["nextest", "run", "--package", "suites", "--release", "--cargo-quiet", "--profile", "e2e"])
             .arg("--config-file")
-            .arg(&self.config)
-            .arg("--manifest-path")
-            .arg(workspace().join("Cargo.toml"))
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        // Set when the harness itself was started by cargo; the inner cargo must choose for itself.
-        for name in ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN"] {
-            command.env_remove(name);
-        }
+            .arg(&self.config);
         command
     }
 }

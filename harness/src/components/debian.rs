@@ -21,9 +21,11 @@ use crate::{
     failure::{Attempt, Failure, Result},
 };
 
-/// What an image does not need: other languages, manuals, and traces of its making.
-const LEFT_OUT: [&str; 13] = [
+/// What an image does not need: other languages, manuals, traces of its making, and git-lfs's settings, which that
+/// program writes in another order each time.
+const LEFT_OUT: [&str; 14] = [
     "dev",
+    "etc/gitconfig",
     "etc/hostname",
     "etc/resolv.conf",
     "proc",

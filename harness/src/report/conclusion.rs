@@ -1,4 +1,4 @@
-//! The last lines of a run: phases, one line per verdict, what was tested, and the counts.
+//! The last lines of a run: phases, one line per verdict, and what was tested with the counts.
 
 use std::{path::Path, time::Duration};
 
@@ -19,6 +19,5 @@ pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'st
         println!("{word:>8}  {} {}{why}", verdict.group, verdict.claim);
     }
     println!("report: {}", report.display());
-    println!("{headline}");
-    println!("{} passed, {} failed, {} not run", counts[0], counts[1], counts[2]);
+    println!("{headline}: {} passed, {} failed, {} not run", counts[0], counts[1], counts[2]);
 }

@@ -10,7 +10,8 @@ use crate::machine::{Machine, start_until};
 #[test]
 fn a_dead_process_ends_the_run_and_is_named() {
     let machine = Machine::new();
-    let running = start_until(&mut machine.e2e(&["-v"]), r#"Started { name: "kube-scheduler" }"#);
+    // Pods have been scheduled by then. A process that was only just started may not show its arguments yet.
+    let running = start_until(&mut machine.e2e(&["-v"]), "platform …");
     let (scheduler, _) =
         machine.processes().into_iter().find(|(_, command)| command.contains("kube-scheduler --kubeconfig")).unwrap();
     kill(Pid::from_raw(scheduler), Signal::SIGKILL).unwrap();

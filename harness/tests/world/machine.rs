@@ -23,14 +23,8 @@ pub struct Machine {
     _lock: Flock<File>,
 }
 
-/// What a run could leave on a machine.
-#[derive(Debug, PartialEq, Eq)]
-struct Traces {
-    groups: BTreeSet<PathBuf>,
-    mounts: BTreeSet<String>,
-    links: BTreeSet<String>,
-    rules: String,
-}
+/// What a run could leave on a machine: control groups, mounts, network interfaces and packet filter rules.
+struct Traces(BTreeSet<String>);
 
 /// How a finished command went.
 pub struct Told {
@@ -107,7 +101,9 @@ impl Machine {
         assert!(files.is_empty(), "temporary files are left: {files:?}");
         let processes = self.processes();
         assert!(processes.is_empty(), "processes are left: {processes:?}");
-        assert_eq!(Traces::now(), self.before, "control groups, mounts, links or packet filter rules are left");
+        let traces = Traces::now();
+        let left: Vec<&String> = traces.0.difference(&self.before.0).collect();
+        assert!(left.is_empty(), "control groups, mounts, interfaces or packet filter rules are left: {left:?}");
     }
 
     /// Processes of the harness's worlds and runs: id and command line.
@@ -181,38 +177,50 @@ impl Traces {
             assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8_lossy(&output.stdout).into_owned()
         };
-        let field =
-            |text: &str, n: usize| text.lines().filter_map(|l| l.split(' ').nth(n)).map(ToOwned::to_owned).collect();
-        Self {
-            groups: walk(Path::new("/sys/fs/cgroup"), 3)
-                .into_iter()
-                .filter(|path| path.parent().is_some_and(|p| p.ends_with("trinity-e2e")))
-                .collect(),
-            mounts: field(&fs::read_to_string("/proc/self/mountinfo").unwrap(), 4),
-            links: field(&tool("ip", &["-o", "link"]), 1),
-            rules: tool("nft", &["list", "ruleset"]),
+        let fields = |kind: &str, text: &str, n: usize| -> Vec<String> {
+            text.lines().filter_map(|line| line.split(' ').nth(n)).map(|found| format!("{kind} {found}")).collect()
+        };
+        let mut traces = BTreeSet::new();
+        for group in walk(Path::new("/sys/fs/cgroup"), 3) {
+            if group.parent().is_some_and(|parent| parent.ends_with("trinity-e2e")) {
+                traces.insert(format!("group {}", group.display()));
+            }
         }
+        traces.extend(fields("mount", &fs::read_to_string("/proc/self/mountinfo").unwrap(), 4));
+        traces.extend(fields("interface", &tool("ip", &["-o", "link"]), 1));
+        traces.extend(tool("nft", &["list", "ruleset"]).lines().map(|line| format!("rule {line}")));
+        Self(traces)
     }
 }
 
-/// A harness that is running.
+/// A harness that is running. A test that fails ends it, before its [`Machine`] removes what it has made.
 pub struct Running {
-    child: Child,
+    child: Ended,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
+}
+
+/// A child that does not outlive its owner.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Neither is an error of a child that has ended by itself.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
 }
 
 /// Starts a command and waits until it says `text` on its standard error.
 #[track_caller]
 pub fn start_until(command: &mut Command, text: &str) -> Running {
-    let mut child = command.spawn().unwrap();
-    let mut output = child.stdout.take().unwrap();
+    let mut child = Ended(command.spawn().unwrap());
+    let mut output = child.0.stdout.take().unwrap();
     // Both pipes are read to their ends, or the harness would block when one is full.
     let stdout = thread::spawn(move || {
         let mut text = String::new();
         output.read_to_string(&mut text).map_or_else(|e| e.to_string(), |_| text)
     });
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut said = Vec::new();
     let found = lines.by_ref().any(|line| {
         let found = line.contains(text);
@@ -220,7 +228,7 @@ pub fn start_until(command: &mut Command, text: &str) -> Running {
         found
     });
     if !found {
-        panic!("the harness never said {text:?} and ended with {}:\n{}", child.wait().unwrap(), said.join("\n"));
+        panic!("the harness never said {text:?} and ended with {}:\n{}", child.0.wait().unwrap(), said.join("\n"));
     }
     let stderr = thread::spawn(move || said.into_iter().chain(lines).collect::<Vec<_>>().join("\n"));
     Running { child, stdout, stderr }
@@ -229,12 +237,12 @@ pub fn start_until(command: &mut Command, text: &str) -> Running {
 impl Running {
     /// Sends a signal to the harness itself.
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        kill(Pid::from_raw(self.child.0.id().cast_signed()), signal).unwrap();
     }
 
     /// Waits until the harness has ended, whatever goes on without it; true when it succeeded.
     pub fn wait(&mut self) -> bool {
-        self.child.wait().unwrap().success()
+        self.child.0.wait().unwrap().success()
     }
 
     /// Waits for the end of everything that holds its output.
