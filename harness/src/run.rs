@@ -72,18 +72,26 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 /// When the run could not even begin, or something of it could not be removed.
 pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
     let mut phases = Phases::begin("sweep");
+    let subject = Subject::find(store, job)?;
     let estate = Estate::open()?;
     preflight::check(estate.root(), &store.cache().blobs())?;
     tidy(&estate, store)?;
     let run = Run::begin(&estate)?;
-    let passed = conduct(store, job, &estate, &run.id, &mut phases).await;
+    let passed = conduct(store, job, &subject, &estate, &run.id, &mut phases).await;
     run.end()?;
     // A world whose making was interrupted has no owner any more.
     tidy(&estate, store)?;
     passed
 }
 
-async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &mut Phases) -> Result<bool> {
+async fn conduct(
+    store: &Store,
+    job: &Job,
+    subject: &Subject,
+    estate: &Estate,
+    run: &str,
+    phases: &mut Phases,
+) -> Result<bool> {
     let report = job.report.join(run);
     let report = fs::create_dir_all(&report)
         .and_then(|()| report.canonicalize())
@@ -104,7 +112,7 @@ async fn conduct(store: &Store, job: &Job, estate: &Estate, run: &str, phases: &
     phases.next("cluster");
     let mut verdicts = parts.operator.not_run();
     let values = values(&job.cloud);
-    let wish = wish(job, &report).await?;
+    let wish = subject.wish(&job.cloud, &report).await?;
     match uninterrupted(World::start(estate, &parts, &wish, run, &report)).await {
         Ok(world) => {
             info!("world {} is up, its folder is {}", world.description.name, world.description.folder.display());
@@ -176,21 +184,39 @@ fn values(cloud: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("provider_test".to_owned(), message.to_string()), ("canary".to_owned(), unique())])
 }
 
-/// The platform and the declared cloud, or broken copies of them.
-async fn wish(job: &Job, report: &Path) -> Result<Wish> {
-    let fixtures = workspace().join("fixtures");
-    let worlds = fixtures.join("worlds");
-    let platform =
-        job.platform.canonicalize().attempting(|| format!("find the platform {}", job.platform.display()))?;
-    let (platform, worlds) = match &job.fault {
-        Some(name) => {
-            let fault = Fault::read(&fixtures.join("faults"), &job.cloud, name)?;
-            let platform = fault.break_copy(Tree::Platform, &platform, &report.join("broken-platform")).await?;
-            (platform, fault.break_copy(Tree::Worlds, &worlds, &report.join("broken-worlds")).await?)
+/// What the job names. A name that means nothing is refused before anything is made.
+struct Subject {
+    platform: PathBuf,
+    worlds: PathBuf,
+    fault: Option<Fault>,
+}
+
+impl Subject {
+    fn find(store: &Store, job: &Job) -> Result<Self> {
+        let fixtures = workspace().join("fixtures");
+        let platform = job.platform.canonicalize().map_err(|e| {
+            Failure::new(format!("find the platform {}", job.platform.display()), e)
+                .next("--platform names a folder with the platform's Git tree")
+        })?;
+        argocd::root_file(&platform, &job.cloud, None)?;
+        if let Some(version) = &job.operator {
+            store.lock.operator_release(version)?;
         }
-        None => (platform, worlds),
-    };
-    Ok(Wish { cloud: job.cloud.clone(), platform, declared: worlds.join(format!("{}.yaml", job.cloud)) })
+        let read = |name: &String| Fault::read(&fixtures.join("faults"), &job.cloud, name);
+        Ok(Self { platform, worlds: fixtures.join("worlds"), fault: job.fault.as_ref().map(read).transpose()? })
+    }
+
+    /// The platform and the declared cloud, or broken copies of them in the folder `report`.
+    async fn wish(&self, cloud: &str, report: &Path) -> Result<Wish> {
+        let (platform, worlds) = match &self.fault {
+            Some(fault) => (
+                fault.break_copy(Tree::Platform, &self.platform, &report.join("broken-platform")).await?,
+                fault.break_copy(Tree::Worlds, &self.worlds, &report.join("broken-worlds")).await?,
+            ),
+            None => (self.platform.clone(), self.worlds.clone()),
+        };
+        Ok(Wish { cloud: cloud.into(), platform, declared: worlds.join(format!("{cloud}.yaml")) })
+    }
 }
 
 /// Everything between "the API server serves" and the verdicts.

@@ -1,6 +1,10 @@
 //! Argo CD's installation from its own core manifests, with the platform's settings.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::{
@@ -15,7 +19,7 @@ use tracing::debug;
 
 use super::manifest::{Applier, parse};
 use crate::{
-    failure::{Attempt, Result},
+    failure::{Attempt, Failure, Result},
     observe::{condition, until},
 };
 
@@ -91,6 +95,20 @@ pub async fn ready(client: &Client, deadline: Duration) -> Result<()> {
     let controllers: Api<StatefulSet> = Api::namespaced(client.clone(), NAMESPACE);
     until(controllers, name, &format!("stateful set {name} is ready"), deadline, condition::ready_set).await?;
     Ok(())
+}
+
+/// File of the platform's root application for `cloud`, or for the cell of that cloud with another operator release.
+///
+/// # Errors
+/// When the platform does not have it.
+pub fn root_file(platform: &Path, cloud: &str, cell: Option<&str>) -> Result<PathBuf> {
+    let name = cell.map_or_else(|| "root.yaml".into(), |version| format!("root-eso-{version}.yaml"));
+    let file = platform.join("bootstrap").join(cloud).join(name);
+    if file.exists() {
+        return Ok(file);
+    }
+    Err(Failure::new("find the platform's root application", format!("{} does not exist", file.display()))
+        .next("--platform names a folder with bootstrap/<cloud>/root.yaml"))
 }
 
 /// Applies the platform's root application, the one thing that a person applies.

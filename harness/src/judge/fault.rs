@@ -53,11 +53,14 @@ impl Fault {
     /// # Errors
     /// When there is none of that name.
     pub fn read(catalogue: &Path, cloud: &str, name: &str) -> Result<Self> {
-        let file = catalogue.join(cloud).join(format!("{name}.yaml"));
-        let text = std::fs::read_to_string(&file).map_err(|e| {
-            Failure::new(format!("read fault {name}"), format!("{}: {e}", file.display()))
-                .next("the catalogue is fixtures/faults/<cloud>")
-        })?;
+        let folder = catalogue.join(cloud);
+        let names = names(&folder).attempting(|| format!("list {}", folder.display()))?;
+        if !names.iter().any(|known| known == name) {
+            return Err(Failure::new(format!("find fault {name}"), format!("{} does not have it", folder.display()))
+                .next(format!("it has {}", names.join(", "))));
+        }
+        let file = folder.join(format!("{name}.yaml"));
+        let text = std::fs::read_to_string(&file).attempting(|| format!("read {}", file.display()))?;
         serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()))
     }
 
@@ -82,4 +85,15 @@ impl Fault {
         }
         Ok(target.to_owned())
     }
+}
+
+/// Names of the faults in a folder of the catalogue, sorted.
+fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        names.extend(name.strip_suffix(".yaml").map(ToOwned::to_owned));
+    }
+    names.sort();
+    Ok(names)
 }

@@ -111,7 +111,7 @@ impl World {
         write(&path("gateway.key"), &minted.key, 0o600)?;
         let repository = git::bare_in(folder);
         git::snapshot(&wish.platform, &repository).await.attempting(|| "take a snapshot of the platform".into())?;
-        let root = root_file(&wish.platform, &wish.cloud, parts)?;
+        let root = argocd::root_file(&wish.platform, &wish.cloud, parts.operator.cell())?;
         let gateway = config::Config {
             https: (network.node(), 443).into(),
             registry: REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?,
@@ -311,21 +311,6 @@ fn localstack(parts: &Parts, folder: &Path) -> Process {
         .env("SERVICES", "secretsmanager")
         .env("SKIP_INFRA_DOWNLOADS", "1")
         .env("TMPDIR", folder.join("tmp").display().to_string())
-}
-
-/// The platform's root application for the operator at hand: `bootstrap/<cloud>/root.yaml`, or the cell of a stand-in.
-fn root_file(platform: &Path, cloud: &str, parts: &Parts) -> Result<PathBuf> {
-    let name = if parts.operator.is_pinned() {
-        "root.yaml".into()
-    } else {
-        format!("root-eso-{}.yaml", parts.operator.version)
-    };
-    let file = platform.join("bootstrap").join(cloud).join(name);
-    if file.exists() {
-        return Ok(file);
-    }
-    Err(Failure::new("find the platform's root application", format!("{} does not exist", file.display()))
-        .next("--platform names a folder with bootstrap/<cloud>/root.yaml"))
 }
 
 /// The repository under the URL that the root application names.

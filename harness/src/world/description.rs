@@ -65,6 +65,11 @@ impl Operator {
         self.version == self.pinned
     }
 
+    /// The cell of the platform that has this release; nothing when it is the platform itself.
+    pub fn cell(&self) -> Option<&str> {
+        (!self.is_pinned()).then_some(&self.version)
+    }
+
     /// A verdict about the pinned release, when this run cannot say anything about it.
     pub fn not_run(&self) -> Vec<Verdict> {
         if self.is_pinned() {

@@ -2,6 +2,8 @@
 
 use std::{os::unix::process::CommandExt, process::Command};
 
+use rstest::rstest;
+
 use crate::machine::{Machine, Told};
 
 /// `nobody`, on Debian.
@@ -69,11 +71,18 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
     told
 }
 
-#[test]
-fn a_platform_that_is_not_there_is_told() {
+/// What was asked for in vain is said at once, before anything is made.
+#[rstest]
+#[case::platform(&["--platform", "/nonexistent"], "find the platform /nonexistent")]
+#[case::root_application(&["--platform", "/usr/share"], "/usr/share/bootstrap/aws/root.yaml does not exist")]
+#[case::fault(&["--fault", "nonsense"], "it has missing-annotation, missing-secret, ")]
+#[case::operator(&["--operator", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
+fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) {
     let machine = Machine::new();
-    let told = machine.run_e2e(&["--platform", "/nonexistent"]);
+    let told = machine.run_e2e(args);
     assert!(!told.success);
-    told.assert_says("find the platform /nonexistent");
+    told.assert_says(said);
+    told.assert_says("next: ");
+    assert!(!machine.state().exists() && !machine.reports().exists());
     machine.assert_clean();
 }
