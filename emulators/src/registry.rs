@@ -20,7 +20,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::{Answer, Attempt, Request, Result, aws::sigv4::form, config::Images, journal::Note};
+use crate::{Answer, Attempt, Request, Result, config::Images, journal::Note};
 
 /// Where images come from that are not listed.
 pub trait Upstream: Send + Sync {
@@ -64,9 +64,10 @@ impl Registry {
         let head = request.method() == Method::HEAD;
         let rest = path.strip_prefix("/v2/").unwrap_or_default();
         if let Some((name, wanted)) = rest.rsplit_once("/manifests/") {
-            let query = form(request.uri().query().unwrap_or_default());
-            let host = query.get("ns").map_or("docker.io", String::as_str);
-            return match self.digest(host, name, wanted).await {
+            let query = request.uri().query().unwrap_or_default();
+            let host = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "ns");
+            let host = host.map_or("docker.io".into(), |(_, host)| host);
+            return match self.digest(&host, name, wanted).await {
                 Ok(digest) => self.manifest(&digest, head),
                 Err(why) => Ok(missing("MANIFEST_UNKNOWN", &why)),
             };

@@ -162,20 +162,12 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
         }
         Components::Fetch => {
             // Only root has control groups to be found in, when this is killed.
-            let run = if geteuid().is_root() { Some(Run::begin(&Estate::open()?)?) } else { None };
-            let mut failed = false;
-            debian::machine(&store.lock.debian).await?;
-            for (name, outcome) in store.fetch().await {
-                match outcome {
-                    Ok(origin) => println!("{name:60} {origin}"),
-                    Err(failure) => {
-                        failed = true;
-                        println!("{name:60} not available\n  {failure}");
-                    }
-                }
-            }
-            run.map_or(Ok(()), Run::end)?;
-            Ok(exit(!failed))
+            let fetched = if geteuid().is_root() {
+                Run::during(&Estate::open()?, async |_| fetch(store).await).await?
+            } else {
+                fetch(store).await?
+            };
+            Ok(exit(fetched))
         }
         Components::Verify => {
             let broken = store.verify()?;
@@ -187,6 +179,22 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
                 .next("the next run gets them again"))
         }
     }
+}
+
+/// Gets every component, and says from where; true when nothing is missing.
+async fn fetch(store: &Store) -> Result<bool> {
+    debian::machine(&store.lock.debian).await?;
+    let mut whole = true;
+    for (name, outcome) in store.fetch().await {
+        match outcome {
+            Ok(origin) => println!("{name:60} {origin}"),
+            Err(failure) => {
+                whole = false;
+                println!("{name:60} not available\n  {failure}");
+            }
+        }
+    }
+    Ok(whole)
 }
 
 fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {

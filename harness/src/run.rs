@@ -76,9 +76,7 @@ pub async fn e2e(store: &Store, job: &Job) -> Result<bool> {
     let estate = Estate::open()?;
     preflight::check(estate.root(), &store.cache().blobs())?;
     tidy(&estate, store)?;
-    let run = Run::begin(&estate)?;
-    let passed = conduct(store, job, &subject, &estate, &run.id, &mut phases).await;
-    run.end()?;
+    let passed = Run::during(&estate, async |run| conduct(store, job, &subject, &estate, run, &mut phases).await).await;
     // A world whose making was interrupted has no owner any more.
     tidy(&estate, store)?;
     passed
@@ -265,7 +263,7 @@ async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let claim = condition::tree_synced_and_healthy(format!("{}/{root}", argocd::NAMESPACE));
     let outcome = tokio::select! {
         up = until_all(Kind::Application.all(client), &what, PLATFORM, claim) => match up {
-            Ok(_) => Outcome::Passed,
+            Ok(()) => Outcome::Passed,
             Err(failure) => Outcome::Failed(failure.to_string()),
         },
         found = cause::first(client, world) => Outcome::Failed(found?.to_string()),

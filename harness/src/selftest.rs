@@ -20,10 +20,7 @@ use crate::{
 pub async fn run(store: &Store, filter: &[String]) -> Result<bool> {
     let estate = Estate::open()?;
     tidy(&estate, store)?;
-    let run = Run::begin(&estate)?;
-    let passed = check(store, filter).await;
-    run.end()?;
-    passed
+    Run::during(&estate, async |_| check(store, filter).await).await
 }
 
 async fn check(store: &Store, filter: &[String]) -> Result<bool> {

@@ -29,7 +29,6 @@ use tokio::{
 use trinity_e2e::components::{
     Lock, Options, Origin, Store,
     cache::{hash, hash_bytes},
-    lock::Lock as ComponentLock,
 };
 
 /// What the server has, and how often it was asked for a program.
@@ -129,7 +128,7 @@ fn digest(value: &serde_json::Value) -> String {
 fn store(folder: &Path, mirror: Option<&Path>, source: &str) -> Store {
     let lock = format!("[[component]]\nname = \"program\"\nversion = \"1\"\nlicence = \"MIT\"\n{source}\n{}", head());
     Store::with(
-        toml::from_str::<ComponentLock>(&lock).unwrap(),
+        toml::from_str::<Lock>(&lock).unwrap(),
         Options { cache: Some(folder.to_owned()), mirror: mirror.map(Into::into) },
     )
     .unwrap()
@@ -147,6 +146,14 @@ fn release(address: &str, path: &str, checksums: &str, more: &str) -> String {
     )
 }
 
+/// A store with an empty cache that can only download the program, and the shelf that it downloads from.
+async fn customer(path: &str, checksums: &str, more: &str) -> (TempDir, Shelf, Store) {
+    let (folder, shelf) = (TempDir::new().unwrap(), Shelf::default());
+    let address = serve(shelf.clone()).await;
+    let store = store(folder.path(), None, &release(&address, path, checksums, more));
+    (folder, shelf, store)
+}
+
 /// Nothing half made is in the cache.
 fn assert_nothing_half_made(folder: &Path) {
     assert_eq!(fs::read_dir(folder.join("making")).unwrap().count(), 0);
@@ -155,9 +162,7 @@ fn assert_nothing_half_made(folder: &Path) {
 
 #[tokio::test]
 async fn a_release_is_downloaded_checked_and_kept() {
-    let (folder, shelf) = (TempDir::new().unwrap(), Shelf::default());
-    let address = serve(shelf.clone()).await;
-    let store = store(folder.path(), None, &release(&address, "/program", "/program.sha256", ""));
+    let (_folder, shelf, store) = customer("/program", "/program.sha256", "").await;
     for _ in 0..2 {
         let artifact = store.obtain("program").await.unwrap();
         assert_eq!(artifact.origin, Origin::Download);
@@ -168,22 +173,14 @@ async fn a_release_is_downloaded_checked_and_kept() {
 
 #[tokio::test]
 async fn a_member_of_an_archive_is_taken() {
-    let folder = TempDir::new().unwrap();
-    let address = serve(Shelf::default()).await;
-    let store = store(
-        folder.path(),
-        None,
-        &release(&address, "/program.tar.gz", "/archive.sha256", "member = \"bin/program\""),
-    );
+    let (_folder, _, store) = customer("/program.tar.gz", "/archive.sha256", "member = \"bin/program\"").await;
     let artifact = store.obtain("program").await.unwrap();
     assert_eq!(fs::read(artifact.path.join("program")).unwrap(), PROGRAM);
 }
 
 #[tokio::test]
 async fn a_file_that_is_not_what_its_checksum_says_is_refused() {
-    let folder = TempDir::new().unwrap();
-    let address = serve(Shelf::default()).await;
-    let store = store(folder.path(), None, &release(&address, "/program", "/wrong.sha256", ""));
+    let (folder, _, store) = customer("/program", "/wrong.sha256", "").await;
     let failure = store.obtain("program").await.unwrap_err().to_string();
     assert!(failure.contains(&hash_bytes(PROGRAM)) && failure.contains(&hash_bytes(b"another")), "{failure}");
     assert_nothing_half_made(folder.path());
@@ -233,18 +230,14 @@ async fn two_that_want_the_same_get_it_once() {
 
 #[tokio::test]
 async fn a_component_that_nobody_has_says_who_was_asked() {
-    let folder = TempDir::new().unwrap();
-    let address = serve(Shelf::default()).await;
-    let store = store(folder.path(), None, &release(&address, "/absent", "/absent.sha256", ""));
+    let (_folder, _, store) = customer("/absent", "/absent.sha256", "").await;
     let failure = store.obtain("program").await.unwrap_err().to_string();
     assert!(failure.contains("download: could not get http://") && failure.contains("404"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_changed_file_is_found_and_made_again() {
-    let (folder, shelf) = (TempDir::new().unwrap(), Shelf::default());
-    let address = serve(shelf.clone()).await;
-    let store = store(folder.path(), None, &release(&address, "/program", "/program.sha256", ""));
+    let (_folder, shelf, store) = customer("/program", "/program.sha256", "").await;
     let artifact = store.obtain("program").await.unwrap();
     assert!(store.verify().unwrap().is_empty());
     fs::write(artifact.path.join("program"), "tampered").unwrap();

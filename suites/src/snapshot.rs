@@ -67,7 +67,9 @@ pub fn shape(secret: &Secret, digester: &Digester) -> Value {
 fn clean(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, _| ![&VOLATILE[..], &HISTORY, &ANNOTATIONS].concat().contains(&name.as_str()));
+            let dropped =
+                |name: &str| [&VOLATILE[..], &HISTORY, &ANNOTATIONS].iter().any(|names| names.contains(&name));
+            fields.retain(|name, _| !dropped(name));
             fields.values_mut().for_each(clean);
         }
         Value::Array(items) => items.iter_mut().for_each(clean),

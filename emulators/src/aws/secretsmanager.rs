@@ -3,13 +3,14 @@
 use axum::http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     account::{Account, Session},
     iam::{Decision, Document, evaluate},
     sigv4::{Refusal as BadSignature, Signature},
 };
-use crate::{Answer, Request, Result, journal::Note, random::uuid};
+use crate::{Answer, Request, Result, journal::Note};
 
 /// An AWS error of Secrets Manager.
 struct Refusal {
@@ -56,7 +57,7 @@ pub(crate) async fn answer(account: &Account, request: &Request) -> Result<Answe
             Answer::body(StatusCode::BAD_REQUEST, "application/x-amz-json-1.1", body).noting(note)
         }
     };
-    if let Ok(id) = HeaderValue::from_str(&uuid()) {
+    if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
         answer.response.headers_mut().insert("x-amzn-requestid", id);
     }
     Ok(answer)

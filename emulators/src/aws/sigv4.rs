@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp, fmt::strtime, tz::TimeZone};
-use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
 use crate::Request;
@@ -204,12 +203,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
-}
-
-/// Decodes a form body or query: `a=b&c=d` with percent-encoding and `+`.
-pub fn form(text: &str) -> BTreeMap<String, String> {
-    let decode = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
-    text.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decode(k), decode(v))).collect()
 }
 
 #[cfg(test)]

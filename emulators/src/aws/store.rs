@@ -6,8 +6,9 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use reqwest::Client;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::{Attempt, Error, Result, random::uuid};
+use crate::{Attempt, Error, Result};
 
 /// Time that LocalStack may take to start.
 const START: Duration = Duration::from_secs(120);
@@ -89,7 +90,7 @@ impl Store {
     /// When LocalStack refuses, for example because the name is reserved by a scheduled deletion.
     pub async fn put(&self, name: &str, value: Option<&str>) -> Result<()> {
         // Only SDKs leave this out of their API; the service itself demands it.
-        let mut body = json!({"Name": name, "ClientRequestToken": uuid()});
+        let mut body = json!({"Name": name, "ClientRequestToken": Uuid::new_v4()});
         if let Some(value) = value {
             body["SecretString"] = json!(value);
         }
@@ -98,7 +99,10 @@ impl Store {
         match (status.is_success(), answer["__type"].as_str(), value) {
             (true, ..) | (false, Some("ResourceExistsException"), None) => Ok(()),
             (false, Some("ResourceExistsException"), Some(value)) => self
-                .call("PutSecretValue", json!({"SecretId": name, "SecretString": value, "ClientRequestToken": uuid()}))
+                .call(
+                    "PutSecretValue",
+                    json!({"SecretId": name, "SecretString": value, "ClientRequestToken": Uuid::new_v4()}),
+                )
                 .await
                 .map(|_| ()),
             (false, code, _) => Err(Error::new(

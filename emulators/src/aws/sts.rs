@@ -10,18 +10,15 @@ use quick_xml::escape::escape;
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{
     account::{Account, Session},
     declared::Role,
     iam::{Decision, trusts, unmet},
-    sigv4::{Signature, form},
+    sigv4::Signature,
 };
-use crate::{
-    Answer, Request,
-    journal::Note,
-    random::{self, uuid},
-};
+use crate::{Answer, Request, journal::Note, random};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -74,10 +71,13 @@ impl Claims {
 
 /// Answers one STS request.
 pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
-    let mut fields = form(request.uri().query().unwrap_or_default());
-    fields.extend(form(&String::from_utf8_lossy(request.body())));
+    let query = request.uri().query().unwrap_or_default();
+    let fields: BTreeMap<String, String> = [query.as_bytes(), request.body()]
+        .into_iter()
+        .flat_map(|text| form_urlencoded::parse(text).into_owned())
+        .collect();
     let action = fields.get("Action").cloned().unwrap_or_default();
-    let id = uuid();
+    let id = Uuid::new_v4().to_string();
     let (outcome, caller) = match action.as_str() {
         "AssumeRoleWithWebIdentity" => assume(account, &fields),
         "GetCallerIdentity" => (identity(account, request), None),

@@ -179,28 +179,11 @@ impl Store {
 
     async fn find(&self, component: &Component, key: &str, making: &Making) -> Result<Entry> {
         let label = format!("component {} {}", component.name, component.version);
-        let mut refusals = Vec::new();
-        let mut found = None;
-        for origin in sources(component) {
+        let (origin, files) = first(&label, "one of these sources", sources(component), async |origin| {
             info!("{label}: {}", attempt(origin));
-            match self.files(component, origin, key, making).await {
-                Ok(files) => {
-                    found = Some((origin, files));
-                    break;
-                }
-                Err(failure) => {
-                    info!("{label}: not by {origin}: {}", first_line(&failure));
-                    refusals.push(format!("{origin}: {failure}"));
-                }
-            }
-        }
-        let Some((origin, files)) = found else {
-            return Err(Failure::new(
-                format!("get {label}"),
-                format!("no source has it\n    {}", refusals.join("\n    ")),
-            )
-            .next("put it into a mirror folder (--mirror), or run where one of these sources can be reached"));
-        };
+            self.files(component, origin, key, making).await
+        })
+        .await?;
         let entry =
             Entry { name: component.name.clone(), version: component.version.clone(), origin, files, manifest: None };
         info!("{label}: from {origin}");
@@ -257,38 +240,24 @@ impl Store {
 
     async fn find_image(&self, wanted: &Image, making: &Making) -> Result<Entry> {
         let label = format!("image {}", wanted.reference);
-        let mut refusals = Vec::new();
-        let mut found = None;
-        for origin in [Origin::Mirror, Origin::Pull, Origin::Build] {
-            let made = match (origin, &wanted.mirror, &wanted.compose) {
+        let origins = [
+            (wanted.mirror.is_some(), Origin::Mirror),
+            (true, Origin::Pull),
+            (wanted.compose.is_some(), Origin::Build),
+        ];
+        let (origin, (files, manifest)) = first(&label, "its registry", named(origins), async |origin| {
+            match (origin, &wanted.mirror, &wanted.compose) {
                 (Origin::Mirror, Some(pinned), _) => {
                     self.mirrored(pinned).and_then(|archive| image::import(&self.cache, making, &archive))
                 }
-                (Origin::Pull, ..) => registry::pull(&self.web, &self.cache, making, &wanted.reference).await,
                 (Origin::Build, _, Some(recipe)) => {
                     info!("{label}: composing it from components and Debian packages");
                     compose::compose(self, making, recipe).await
                 }
-                _ => continue,
-            };
-            match made {
-                Ok(made) => {
-                    found = Some((origin, made));
-                    break;
-                }
-                Err(failure) => {
-                    info!("{label}: not by {origin}: {}", first_line(&failure));
-                    refusals.push(format!("{origin}: {failure}"));
-                }
+                _ => registry::pull(&self.web, &self.cache, making, &wanted.reference).await,
             }
-        }
-        let Some((origin, (files, manifest))) = found else {
-            return Err(Failure::new(
-                format!("get {label}"),
-                format!("no source has it\n    {}", refusals.join("\n    ")),
-            )
-            .next("put it into a mirror folder (--mirror), or run where its registry can be reached"));
-        };
+        })
+        .await?;
         let version = wanted.reference.rsplit(':').next().unwrap_or_default().to_owned();
         let entry = Entry { name: wanted.reference.clone(), version, origin, files, manifest: Some(manifest) };
         info!("{label}: from {origin}");
@@ -379,18 +348,41 @@ impl Store {
     }
 }
 
+/// What the first of `origins` gives that has it. `reachable` is what a machine without a mirror has to reach.
+async fn first<T>(
+    label: &str,
+    reachable: &str,
+    origins: Vec<Origin>,
+    make: impl AsyncFn(Origin) -> Result<T>,
+) -> Result<(Origin, T)> {
+    let mut refusals = Vec::new();
+    for origin in origins {
+        match make(origin).await {
+            Ok(made) => return Ok((origin, made)),
+            Err(failure) => {
+                info!("{label}: not by {origin}: {}", first_line(&failure));
+                refusals.push(format!("{origin}: {failure}"));
+            }
+        }
+    }
+    Err(Failure::new(format!("get {label}"), format!("no source has it\n    {}", refusals.join("\n    ")))
+        .next(format!("put it into a mirror folder (--mirror), or run where {reachable} can be reached")))
+}
+
 /// The sources that the lock names for a component, in the order in which they are tried.
 fn sources(component: &Component) -> Vec<Origin> {
     let built = component.go.is_some() || component.module.is_some() || component.cargo.is_some();
-    [
+    named([
         (component.mirror.is_some(), Origin::Mirror),
         (!component.release.is_empty(), Origin::Download),
         (component.python.is_some(), Origin::PyPI),
         (built, Origin::Build),
-    ]
-    .into_iter()
-    .filter_map(|(has, origin)| has.then_some(origin))
-    .collect()
+    ])
+}
+
+/// Those of `origins` that the lock names.
+fn named(origins: impl IntoIterator<Item = (bool, Origin)>) -> Vec<Origin> {
+    origins.into_iter().filter_map(|(named, origin)| named.then_some(origin)).collect()
 }
 
 const fn attempt(origin: Origin) -> &'static str {

@@ -131,15 +131,17 @@ pub fn classify(object: &str, message: &str, refusal: Option<&journal::Line>) ->
     None
 }
 
-/// The image that a Pod's event complains about, when the registry has said that nobody has it. Any other failure to pull
-/// may pass.
-fn missing_image(pod: &str, message: &str, requests: &[journal::Line]) -> Option<Cause> {
-    let image = message.strip_prefix("Failed to pull image \"")?.split('"').next()?;
-    let unknown = |l: &journal::Line| {
+/// The image that a Pod's event complains about.
+fn not_pulled(message: &str) -> Option<&str> {
+    message.strip_prefix("Failed to pull image \"")?.split('"').next()
+}
+
+/// Whether the registry has said that nobody has the image. Any other failure to pull may pass.
+fn nobody_has(image: &str, requests: &[journal::Line]) -> bool {
+    requests.iter().any(|l| {
         l.note.code.as_deref() == Some("MANIFEST_UNKNOWN")
             && l.note.reason.as_ref().is_some_and(|reason| reason.contains(image))
-    };
-    requests.iter().any(unknown).then(|| Cause::ImageUnavailable { image: image.to_owned(), pod: pod.to_owned() })
+    })
 }
 
 /// Watches the world and returns the first cause that is certain. It ends only then, or when a watch is refused.
@@ -175,7 +177,12 @@ async fn from_events(client: &Client, gateway: &Path) -> Result<Cause> {
                 let refusal = requests.iter().rev().filter(assumed).find(|l| !l.note.canary && l.note.code.is_some());
                 classify(&object, &message, refusal)
             }
-            "Pod" => missing_image(&object, &message, &requests()?),
+            "Pod" => match not_pulled(&message) {
+                Some(image) if nobody_has(image, &requests()?) => {
+                    Some(Cause::ImageUnavailable { image: image.to_owned(), pod: object })
+                }
+                _ => None,
+            },
             _ => None,
         };
         if let Some(cause) = cause {
@@ -228,5 +235,20 @@ mod tests {
         );
         assert_eq!(link("api error AccessDeniedException: User is not authorized"), Some(Link::Permission));
         assert_eq!(classify("x", "could not get ClusterSecretStore \"trinity-aws\", not found", None), None);
+    }
+
+    #[test]
+    fn an_image_is_unavailable_only_when_nobody_has_it() {
+        let line = |reason: &str| {
+            let text = format!(
+                r#"{{"time":"2026-01-01T00:00:00Z","host":"registry","method":"GET","path":"/","status":404,"milliseconds":0,"code":"MANIFEST_UNKNOWN","reason":"{reason}"}}"#
+            );
+            serde_json::from_str::<journal::Line>(&text).unwrap()
+        };
+        let image = not_pulled("Failed to pull image \"docker.io/some/app:2\": not found").unwrap();
+        assert!(nobody_has(image, &[line("nobody here has the image docker.io/some/app:2")]));
+        assert!(!nobody_has(image, &[line("nobody here has the image docker.io/some/app:1")]));
+        assert!(!nobody_has(image, &[]));
+        assert_eq!(not_pulled("Back-off pulling image \"docker.io/some/app:2\""), None);
     }
 }

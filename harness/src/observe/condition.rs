@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use super::{Expectation, group::Objects};
+use super::{Expectation, wait::Objects};
 
 /// The object exists.
 pub fn exists<K>(object: Option<&K>) -> Expectation {

@@ -2,10 +2,8 @@
 
 pub mod condition;
 pub mod expectation;
-pub mod group;
 pub mod kinds;
 pub mod wait;
 
 pub use expectation::Expectation;
-pub use group::until_all;
-pub use wait::until;
+pub use wait::{until, until_all};

@@ -1,18 +1,24 @@
-//! The one wait: a watch on an object, a claim about it, and a deadline.
+//! The one wait: a watch on an object, or on all objects of a kind, a claim about them, and a deadline.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use kube::{
-    Api,
-    core::Resource,
-    runtime::{WatchStreamExt, watcher, watcher::watch_object},
+    Api, ResourceExt,
+    core::{DynamicObject, Resource},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Config, Event, watch_object},
+    },
 };
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use super::Expectation;
 use crate::failure::{Failure, Result};
+
+/// Objects by `name`, or `namespace/name`.
+pub type Objects = BTreeMap<String, DynamicObject>;
 
 /// Waits until `claim` holds for the object `name`. `what` describes it, for example `ClusterSecretStore trinity-aws is valid`.
 ///
@@ -28,32 +34,91 @@ pub async fn until<K>(
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    let mut seen = None;
+    let objects = watch_object(api, name).default_backoff();
+    settle(objects, what, deadline, |object| {
+        seen = object;
+        Some(claim(seen.as_ref()))
+    })
+    .await?;
+    Ok(seen)
+}
+
+/// Waits until `claim` holds for all objects of `api` together. `what` describes it.
+///
+/// # Errors
+/// As those of [`until`].
+pub async fn until_all(
+    api: Api<DynamicObject>,
+    what: &str,
+    deadline: Duration,
+    claim: impl Fn(&Objects) -> Expectation,
+) -> Result<()> {
+    let (mut objects, mut arriving) = (Objects::new(), Objects::new());
+    let events = watcher::watcher(api, Config::default()).default_backoff();
+    settle(events, what, deadline, |event| {
+        match event {
+            Event::Init => arriving.clear(),
+            Event::InitApply(object) => {
+                arriving.insert(key(&object), object);
+                // A list is complete or nothing.
+                return None;
+            }
+            Event::InitDone => objects = std::mem::take(&mut arriving),
+            Event::Apply(object) => {
+                objects.insert(key(&object), object);
+            }
+            Event::Delete(object) => {
+                objects.remove(&key(&object));
+            }
+        }
+        Some(claim(&objects))
+    })
+    .await
+}
+
+/// Asks `judge` after every event of a watch, until what it expects holds; `None` leaves it at what it said before.
+async fn settle<E>(
+    events: impl Stream<Item = watcher::Result<E>>,
+    what: &str,
+    deadline: Duration,
+    mut judge: impl FnMut(E) -> Option<Expectation>,
+) -> Result<()> {
     let begun = Instant::now();
     let attempted = || format!("see that {what}");
     let mut last = "nothing was observed".to_owned();
-    let mut objects = std::pin::pin!(watch_object(api, name).default_backoff());
+    let mut events = std::pin::pin!(events);
     loop {
-        match timeout_at(begun + deadline, objects.try_next()).await {
-            Err(_) => {
-                let seconds = deadline.as_secs();
-                return Err(Failure::new(attempted(), format!("after {seconds} s: {last}")));
-            }
-            Ok(Ok(Some(object))) => match claim(object.as_ref()) {
-                Expectation::Held => {
-                    tracing::debug!("{what} ({:.1} s)", begun.elapsed().as_secs_f64());
-                    return Ok(object);
-                }
-                Expectation::Refuted(why) => return Err(Failure::new(attempted(), why)),
-                Expectation::Pending(why) => {
-                    tracing::debug!("not yet: {what}: {why}");
-                    last = why;
-                }
-            },
+        let event = match timeout_at(begun + deadline, events.try_next()).await {
+            Err(_) => return Err(Failure::new(attempted(), format!("after {} s: {last}", deadline.as_secs()))),
+            Ok(Ok(Some(event))) => event,
             Ok(Ok(None)) => return Err(Failure::new(attempted(), "the watch ended")),
             // A kind that the API does not serve yet, or a connection that broke: the watch goes on.
-            Ok(Err(error)) if passing(&error) => last = error.to_string(),
+            Ok(Err(error)) if passing(&error) => {
+                last = error.to_string();
+                continue;
+            }
             Ok(Err(error)) => return Err(Failure::new(attempted(), error)),
+        };
+        match judge(event) {
+            Some(Expectation::Held) => {
+                tracing::debug!("{what} ({:.1} s)", begun.elapsed().as_secs_f64());
+                return Ok(());
+            }
+            Some(Expectation::Refuted(why)) => return Err(Failure::new(attempted(), why)),
+            Some(Expectation::Pending(why)) if why != last => {
+                tracing::debug!("not yet: {what}: {why}");
+                last = why;
+            }
+            Some(Expectation::Pending(_)) | None => {}
         }
+    }
+}
+
+fn key(object: &DynamicObject) -> String {
+    match object.namespace() {
+        Some(namespace) => format!("{namespace}/{}", object.name_any()),
+        None => object.name_any(),
     }
 }
 
@@ -72,5 +137,42 @@ pub(crate) fn passing(error: &watcher::Error) -> bool {
         }
         kube::Error::SerdeError(_) => false,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt, stream};
+    use kube::core::Status;
+
+    use super::*;
+
+    /// How a wait ends whose watch brings these, and then nothing more.
+    async fn end(events: impl IntoIterator<Item = watcher::Result<Option<Expectation>>>) -> String {
+        let events = stream::iter(events).chain(stream::pending());
+        let deadline = Duration::from_millis(10);
+        settle(events, "it is so", deadline, |said| said).await.map_or_else(|e| e.to_string(), |()| "held".into())
+    }
+
+    fn refused(code: u16) -> watcher::Error {
+        watcher::Error::WatchStartFailed(kube::Error::Api(Status::failure("no", "No").with_code(code).boxed()))
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_as_soon_as_it_is_decided() {
+        let pending = || Ok(Some(Expectation::pending("not yet")));
+        assert_eq!(end([pending(), Ok(Some(Expectation::Held))]).await, "held");
+        let refuted = [pending(), Ok(Some(Expectation::refuted("never"))), Ok(Some(Expectation::Held))];
+        assert_eq!(end(refuted).await, "could not see that it is so: never");
+        assert!(end([Err(refused(403)), Ok(Some(Expectation::Held))]).await.contains("No"), "a refusal stays one");
+        assert_eq!(end([Err(refused(404)), Ok(Some(Expectation::Held))]).await, "held", "a kind may come later");
+    }
+
+    #[tokio::test]
+    async fn a_deadline_tells_the_last_state() {
+        let late = "could not see that it is so: after 0 s: ";
+        assert_eq!(end([]).await, format!("{late}nothing was observed"));
+        let events = ["first", "second"].map(|why| Ok(Some(Expectation::pending(why))));
+        assert_eq!(end(events.into_iter().chain([Ok(None)])).await, format!("{late}second"));
     }
 }

@@ -9,17 +9,25 @@ use crate::{cluster::embedded::cgroups::Hierarchies, failure::Result};
 /// A run. The programs that it starts are in its control groups, where a sweep finds them after it was killed.
 #[derive(Debug)]
 pub struct Run {
-    /// Identifier: eight hexadecimal digits.
-    pub id: String,
+    /// Eight hexadecimal digits.
+    id: String,
     claim: Claim,
 }
 
 impl Run {
-    /// Begins a run: from here on, this process and its children are in the run's control groups.
+    /// Does `work`, which gets the run's identifier, and ends the run whatever came of it.
     ///
     /// # Errors
-    /// When control groups are refused.
-    pub fn begin(estate: &Estate) -> Result<Self> {
+    /// When control groups are refused, the work fails, or something of the run is left.
+    pub async fn during<T>(estate: &Estate, work: impl AsyncFnOnce(&str) -> Result<T>) -> Result<T> {
+        let run = Self::begin(estate)?;
+        let outcome = work(&run.id).await;
+        run.end()?;
+        outcome
+    }
+
+    /// From here on, this process and its children are in the run's control groups.
+    fn begin(estate: &Estate) -> Result<Self> {
         use rsa::rand_core::{OsRng, RngCore};
         let id = format!("{:08x}", OsRng.next_u32());
         let claim = estate.claim_run(&id)?;
@@ -27,11 +35,8 @@ impl Run {
         Ok(Self { id, claim })
     }
 
-    /// Ends the run, and with it whatever it has started and not ended.
-    ///
-    /// # Errors
-    /// What is left.
-    pub fn end(self) -> Result<()> {
+    /// Ends whatever the run has started and not ended.
+    fn end(self) -> Result<()> {
         let hierarchies = Hierarchies::find()?;
         hierarchies.leave()?;
         sweep::remove(&hierarchies, &self.claim.folder, &self.claim.name)
