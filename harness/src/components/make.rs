@@ -79,7 +79,7 @@ impl Store {
         let stamps: String = go.stamp.iter().map(|s| format!(" -X {}", component.fill(s))).collect();
         let mut files = BTreeMap::new();
         for (program, package) in &go.packages {
-            info!("component {} {}: building {program}", component.name, component.version);
+            info!("component {} {}: compiling {program}", component.name, component.version);
             let path = making.folder.join(program);
             Run::new("go")
                 .env("TMPDIR", &making.folder)

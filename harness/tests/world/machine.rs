@@ -196,6 +196,7 @@ impl Traces {
 /// A harness that is running. A test that fails ends it, before its [`Machine`] removes what it has made.
 pub struct Running {
     child: Ended,
+    moment: String,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
 }
@@ -227,14 +228,19 @@ pub fn start_until(command: &mut Command, text: &str) -> Running {
         said.push(line);
         found
     });
-    if !found {
+    let Some(moment) = said.last().filter(|_| found).cloned() else {
         panic!("the harness never said {text:?} and ended with {}:\n{}", child.0.wait().unwrap(), said.join("\n"));
-    }
+    };
     let stderr = thread::spawn(move || said.into_iter().chain(lines).collect::<Vec<_>>().join("\n"));
-    Running { child, stdout, stderr }
+    Running { child, moment, stdout, stderr }
 }
 
 impl Running {
+    /// The line for which [`start_until`] waited.
+    pub fn moment(&self) -> &str {
+        &self.moment
+    }
+
     /// Sends a signal to the harness itself.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.0.id().cast_signed()), signal).unwrap();
