@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// TLS listener; the server name decides which host is played.
     pub https: SocketAddr,
-    /// Plain listener of the read-only image registry.
-    pub registry: SocketAddr,
+    /// Plain listener of the read-only image registry; without one, no images are served.
+    #[serde(default)]
+    pub registry: Option<SocketAddr>,
+    /// Plain listener of the machine's metadata server.
+    #[serde(default)]
+    pub metadata: Option<SocketAddr>,
     /// Unix socket of the control interface.
     pub control: PathBuf,
     /// File that gets one JSON line per request.
@@ -25,11 +29,12 @@ pub struct Config {
     #[serde(default)]
     pub charts: Vec<Charts>,
     /// Images.
+    #[serde(default)]
     pub images: Images,
     /// The cluster's issuer of service-account tokens.
     pub issuer: Issuer,
-    /// The AWS account.
-    pub aws: Aws,
+    /// The clouds.
+    pub clouds: Vec<Cloud>,
 }
 
 /// PEM files.
@@ -75,8 +80,22 @@ pub struct Images {
 pub struct Issuer {
     /// URL in the tokens' `iss`.
     pub url: String,
+    /// URL of its key set, below `url`.
+    pub jwks: String,
     /// Public RSA key (PEM file).
     pub key: PathBuf,
+}
+
+/// A cloud.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "cloud")]
+pub enum Cloud {
+    /// Amazon Web Services.
+    Aws(Aws),
+    /// Google Cloud.
+    Gcp(Gcp),
+    /// Microsoft Azure.
+    Azure(Azure),
 }
 
 /// An AWS account in one region.
@@ -86,8 +105,32 @@ pub struct Aws {
     pub account: String,
     /// Region.
     pub region: String,
-    /// Base URL of the LocalStack that keeps the values.
-    pub backend: String,
     /// File with the declared set-up, see [`crate::aws::declared`].
+    pub declared: PathBuf,
+}
+
+/// A Google Cloud project with one cluster.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gcp {
+    /// Project id.
+    pub project: String,
+    /// Project number.
+    pub number: String,
+    /// Location of the cluster, for example `us-central1`.
+    pub location: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// File with the declared set-up, see [`crate::gcp::declared`].
+    pub declared: PathBuf,
+}
+
+/// An Azure tenant with one subscription.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Azure {
+    /// Tenant id, a UUID.
+    pub tenant: String,
+    /// Subscription id, a UUID.
+    pub subscription: String,
+    /// File with the declared set-up, see [`crate::azure::declared`].
     pub declared: PathBuf,
 }

@@ -1,18 +1,31 @@
 //! The control interface of a gateway: HTTP on a Unix socket, for the harness and the suites. The platform cannot
 //! reach it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use axum::{
     Json, Router,
     extract::{Path as Name, State},
     http::StatusCode,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::{Attempt, Error, Result, aws::Account};
+use crate::{
+    Attempt, Error, Result,
+    cloud::{Cloud, Ground},
+    fault::{Fault, Faults},
+    issuer::Issuer,
+};
+
+/// What the interface controls.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub ground: Ground,
+    pub faults: Faults,
+    pub clouds: Vec<Arc<dyn Cloud>>,
+}
 
 /// Values by the names that the declared set-up uses.
 #[derive(Deserialize, Serialize)]
@@ -26,13 +39,34 @@ struct SecretValue {
     value: String,
 }
 
+/// A movement of the clock.
+#[derive(Deserialize, Serialize)]
+struct Move {
+    seconds: i64,
+}
+
+/// The issuer that the clouds shall know instead.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    /// URL in the tokens' `iss`.
+    pub url: String,
+    /// URL of its key set.
+    pub jwks: String,
+    /// Public RSA key, PEM.
+    pub key: String,
+}
+
 /// Routes of the interface.
-pub(crate) fn routes(account: Account) -> Router {
+pub(crate) fn routes(desk: Desk) -> Router {
     Router::new()
-        .route("/aws/apply", post(apply))
-        .route("/aws/declared", post(declare))
-        .route("/aws/secrets/{name}", get(read).put(write).delete(delete))
-        .with_state(account)
+        .route("/clock", post(advance))
+        .route("/faults", get(faults).put(cause))
+        .route("/issuer", put(replace))
+        .route("/{cloud}/apply", post(apply))
+        .route("/{cloud}/declared", post(declare))
+        .route("/{cloud}/secrets/{name}", get(read).put(write).delete(delete))
+        .with_state(desk)
 }
 
 type Reply<T> = std::result::Result<T, (StatusCode, String)>;
@@ -41,35 +75,61 @@ fn refused(e: Error) -> (StatusCode, String) {
     (StatusCode::UNPROCESSABLE_ENTITY, e.to_string())
 }
 
-async fn apply(State(account): State<Account>, Json(body): Json<Values>) -> Reply<()> {
-    account.apply(&body.values).await.map_err(refused)
+impl Desk {
+    fn cloud(&self, name: &str) -> Reply<Arc<dyn Cloud>> {
+        let found = self.clouds.iter().find(|cloud| cloud.name() == name).cloned();
+        found.ok_or_else(|| (StatusCode::NOT_FOUND, format!("this gateway does not play {name}")))
+    }
 }
 
-async fn declare(State(account): State<Account>, body: String) -> Reply<()> {
-    account.declare(&body).map_err(refused)
+async fn advance(State(desk): State<Desk>, Json(body): Json<Move>) -> Json<Move> {
+    Json(Move { seconds: desk.ground.clock.advance(body.seconds) })
 }
 
-async fn read(State(account): State<Account>, Name(name): Name<String>) -> Reply<Json<SecretValue>> {
-    let answer = account.store.call("GetSecretValue", json!({"SecretId": name})).await.map_err(refused)?;
-    let value = answer["SecretString"].as_str().unwrap_or_default().to_owned();
+async fn faults(State(desk): State<Desk>) -> Json<Vec<Fault>> {
+    Json(desk.faults.waiting())
+}
+
+async fn cause(State(desk): State<Desk>, Json(body): Json<Vec<Fault>>) {
+    desk.faults.set(body);
+}
+
+async fn replace(State(desk): State<Desk>, Json(body): Json<Replacement>) -> Reply<()> {
+    desk.ground.trust.replace(Issuer::new(&body.url, &body.jwks, &body.key).map_err(refused)?);
+    Ok(())
+}
+
+async fn apply(State(desk): State<Desk>, Name(cloud): Name<String>, Json(body): Json<Values>) -> Reply<()> {
+    desk.cloud(&cloud)?.apply(&body.values).await.map_err(refused)
+}
+
+async fn declare(State(desk): State<Desk>, Name(cloud): Name<String>, body: String) -> Reply<()> {
+    desk.cloud(&cloud)?.declare(&body).map_err(refused)
+}
+
+async fn read(State(desk): State<Desk>, Name((cloud, name)): Name<(String, String)>) -> Reply<Json<SecretValue>> {
+    let value = desk.cloud(&cloud)?.read(&name).await.map_err(refused)?;
     Ok(Json(SecretValue { value }))
 }
 
-async fn write(State(account): State<Account>, Name(name): Name<String>, Json(body): Json<SecretValue>) -> Reply<()> {
-    account.store.put(&name, Some(&body.value)).await.map_err(refused)
+async fn write(
+    State(desk): State<Desk>,
+    Name((cloud, name)): Name<(String, String)>,
+    Json(body): Json<SecretValue>,
+) -> Reply<()> {
+    desk.cloud(&cloud)?.write(&name, &body.value).await.map_err(refused)
 }
 
-async fn delete(State(account): State<Account>, Name(name): Name<String>) -> Reply<()> {
-    // Scheduled, as a routine deletion is: the name stays reserved.
-    let body = json!({"SecretId": name, "RecoveryWindowInDays": 7});
-    account.store.call("DeleteSecret", body).await.map(|_| ()).map_err(refused)
+async fn delete(State(desk): State<Desk>, Name((cloud, name)): Name<(String, String)>) -> Reply<()> {
+    desk.cloud(&cloud)?.delete(&name).await.map_err(refused)
 }
 
-/// Client of the interface.
+/// Client of the interface, for one cloud of the gateway.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     socket: String,
+    cloud: String,
 }
 
 impl Client {
@@ -77,30 +137,32 @@ impl Client {
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
-    pub fn connect(socket: &Path) -> Result<Self> {
+    pub fn connect(socket: &Path, cloud: &str) -> Result<Self> {
+        // Chosen once for the process; the HTTP client asks for one even without TLS.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .build()
             .attempting(|| format!("use the socket {}", socket.display()))?;
-        Ok(Self { http, socket: socket.display().to_string() })
+        Ok(Self { http, socket: socket.display().to_string(), cloud: cloud.to_owned() })
     }
 
     /// Creates the declared secrets with these values.
     ///
     /// # Errors
-    /// When the gateway or its backend refuses.
+    /// When the cloud refuses.
     pub async fn apply(&self, values: BTreeMap<String, String>) -> Result<()> {
-        let request = self.http.post("http://gateway/aws/apply").json(&Values { values });
-        self.send("apply the declared AWS set-up", request).await.map(|_| ())
+        let request = self.http.post(self.url("apply")).json(&Values { values });
+        self.send("apply the declared set-up", request).await.map(|_| ())
     }
 
-    /// Replaces the declared set-up: roles, trust and policies at once; secrets on the next [`Self::apply`].
+    /// Replaces the declared set-up: identities and permissions at once, secrets on the next [`Self::apply`].
     ///
     /// # Errors
     /// When the text is no declaration.
     pub async fn declare(&self, text: String) -> Result<()> {
-        let request = self.http.post("http://gateway/aws/declared").body(text);
-        self.send("replace the declared AWS set-up", request).await.map(|_| ())
+        let request = self.http.post(self.url("declared")).body(text);
+        self.send("replace the declared set-up", request).await.map(|_| ())
     }
 
     /// The current value of a secret.
@@ -108,7 +170,7 @@ impl Client {
     /// # Errors
     /// When it does not exist.
     pub async fn secret(&self, name: &str) -> Result<String> {
-        let request = self.http.get(format!("http://gateway/aws/secrets/{name}"));
+        let request = self.http.get(self.url(&format!("secrets/{name}")));
         let text = self.send(&format!("read secret {name} in the backend"), request).await?;
         let answer: Value = serde_json::from_str(&text).attempting(|| format!("understand the value of {name}"))?;
         Ok(answer["value"].as_str().unwrap_or_default().to_owned())
@@ -117,24 +179,55 @@ impl Client {
     /// Sets the value of a secret.
     ///
     /// # Errors
-    /// When the backend refuses.
+    /// When the cloud refuses.
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<()> {
         let value = value.to_owned();
-        let request = self.http.put(format!("http://gateway/aws/secrets/{name}")).json(&SecretValue { value });
+        let request = self.http.put(self.url(&format!("secrets/{name}"))).json(&SecretValue { value });
         self.send(&format!("change secret {name} in the backend"), request).await.map(|_| ())
     }
 
-    /// Schedules the deletion of a secret.
+    /// Deletes a secret in the way from which it can be recovered, where the cloud has one.
     ///
     /// # Errors
-    /// When the backend refuses.
+    /// When the cloud refuses.
     pub async fn delete_secret(&self, name: &str) -> Result<()> {
-        let request = self.http.delete(format!("http://gateway/aws/secrets/{name}"));
+        let request = self.http.delete(self.url(&format!("secrets/{name}")));
         self.send(&format!("delete secret {name} in the backend"), request).await.map(|_| ())
     }
 
+    /// Moves the clouds' clock, backwards when negative.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn advance(&self, seconds: i64) -> Result<()> {
+        let request = self.http.post("http://gateway/clock").json(&Move { seconds });
+        self.send("move the clouds' clock", request).await.map(|_| ())
+    }
+
+    /// Replaces the faults that wait for calls.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn cause(&self, faults: &[Fault]) -> Result<()> {
+        let request = self.http.put("http://gateway/faults").json(faults);
+        self.send("set faults", request).await.map(|_| ())
+    }
+
+    /// Makes the clouds know another issuer than the cluster's.
+    ///
+    /// # Errors
+    /// When the key is none.
+    pub async fn trust(&self, issuer: &Replacement) -> Result<()> {
+        let request = self.http.put("http://gateway/issuer").json(issuer);
+        self.send("replace the issuer that the clouds know", request).await.map(|_| ())
+    }
+
+    fn url(&self, rest: &str) -> String {
+        format!("http://gateway/{}/{rest}", self.cloud)
+    }
+
     async fn send(&self, attempted: &str, request: reqwest::RequestBuilder) -> Result<String> {
-        let attempted = || format!("{attempted} (gateway at {})", self.socket);
+        let attempted = || format!("{attempted} ({}, gateway at {})", self.cloud, self.socket);
         let response = request.send().await.attempting(attempted)?;
         let status = response.status();
         let text = response.text().await.attempting(attempted)?;

@@ -1,39 +1,72 @@
 //! The process itself: listeners, virtual hosts and the journal.
 
-use std::{convert::Infallible, os::unix::net::UnixDatagram, path::Path, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode},
+    response::Response,
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use jiff::Timestamp;
 use rustls::ServerConfig;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
     Answer, Attempt, Request, Result,
     authority::Authority,
-    aws::{Account, canaries, secretsmanager, sts},
-    charts,
+    canary, charts,
+    clock::Clock,
+    cloud::{self, Cloud, Ground, Trouble},
     config::Config,
-    control, git,
-    issuer::Issuer,
+    control,
+    fault::{Effect, Faults, delay},
+    git,
+    issuer::{Issuer, Trust},
     journal::{Journal, Line, Note},
     registry::{Registry, Upstream},
 };
 
-/// Bodies larger than this are nothing that a platform sends (bytes).
+/// Bodies larger than this are nothing that a platform sends to Git or a registry (bytes).
 const BODY: usize = 64 << 20;
+/// Bodies larger than this are nothing that a cloud here takes (bytes).
+const CALL: usize = 1 << 20;
+/// Headers larger than this are refused (bytes).
+const HEADERS: usize = 64 << 10;
+/// Time in which a request must have arrived.
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 struct Gateway {
     config: Config,
     registry: Registry,
-    account: Account,
+    ground: Ground,
+    clouds: Vec<Arc<dyn Cloud>>,
+    faults: Faults,
     journal: Journal,
+}
+
+/// Which of the gateway's doors a connection came through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Hosts,
+    Registry,
+    Metadata,
 }
 
 /// Serves until the process ends; images that are not listed come from `upstream`. When all listeners are bound, `READY=1` goes to `$NOTIFY_SOCKET`.
@@ -43,37 +76,59 @@ struct Gateway {
 pub async fn serve(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Result<()> {
     // Chosen once for the process; a second choice would be the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let issuer = Issuer::read(&config.issuer.url, &config.issuer.key)?;
-    let account = Account::open(&config.aws, issuer)?;
+    let issuer = Issuer::read(&config.issuer.url, &config.issuer.jwks, &config.issuer.key)?;
+    let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
+    let clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
     let authority = Authority::read(&config.authority.certificate, &config.authority.key)?;
     let mut tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(authority));
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
 
-    let https = TcpListener::bind(config.https).await.attempting(|| format!("listen on {}", config.https))?;
-    let plain = TcpListener::bind(config.registry).await.attempting(|| format!("listen on {}", config.registry))?;
+    let bind =
+        async |address: SocketAddr| TcpListener::bind(address).await.attempting(|| format!("listen on {address}"));
+    let https = bind(config.https).await?;
+    let mut plain = Vec::new();
+    for (door, address) in [(Door::Registry, config.registry), (Door::Metadata, config.metadata)] {
+        if let Some(address) = address {
+            plain.push((door, bind(address).await?));
+        }
+    }
     let socket =
         UnixListener::bind(&config.control).attempting(|| format!("listen on {}", config.control.display()))?;
     let gateway = Arc::new(Gateway {
         journal: Journal::open(&config.journal)?,
-        account: account.clone(),
         registry: Registry::new(&config.images, upstream),
+        faults: Faults::default(),
+        ground,
+        clouds,
         config,
     });
 
-    let registry = gateway.clone();
-    tokio::spawn(accept(plain, move |stream| {
-        let gateway = registry.clone();
-        async move { connection(gateway, TokioIo::new(stream), true).await }
-    }));
-    let control = tokio::spawn(async move { axum::serve(socket, control::routes(account)).await });
+    for (door, listener) in plain {
+        let gateway = gateway.clone();
+        tokio::spawn(accept(listener, move |stream| {
+            let gateway = gateway.clone();
+            async move {
+                let cable = Cable::of(&stream);
+                connection(gateway, TokioIo::new(stream), door, cable).await;
+            }
+        }));
+    }
+    let routes = control::routes(control::Desk {
+        ground: gateway.ground.clone(),
+        faults: gateway.faults.clone(),
+        clouds: gateway.clouds.clone(),
+    });
+    let control = tokio::spawn(async move { axum::serve(socket, routes).await });
     let hosts = accept(https, move |stream| {
         let (gateway, acceptor) = (gateway.clone(), acceptor.clone());
         async move {
-            match acceptor.accept(stream).await {
-                Ok(stream) => connection(gateway, TokioIo::new(stream), false).await,
+            let cable = Cable::of(&stream);
+            match tokio::time::timeout(ARRIVAL, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => connection(gateway, TokioIo::new(stream), Door::Hosts, cable).await,
                 // Port scanners and health checks; a client that distrusts the authority shows up in its own log.
-                Err(e) => tracing::debug!("TLS: {e}"),
+                Ok(Err(e)) => tracing::debug!("TLS: {e}"),
+                Err(_) => tracing::debug!("TLS: no handshake in {} s", ARRIVAL.as_secs()),
             }
         }
     });
@@ -81,6 +136,23 @@ pub async fn serve(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Resul
     tokio::select! {
         () = hosts => Ok(()),
         ended = control => ended.attempting(|| "serve the control interface".into())?.attempting(|| "serve the control interface".into()),
+    }
+}
+
+/// The socket under a connection, to break it on demand.
+struct Cable(Option<OwnedFd>);
+
+impl Cable {
+    fn of(stream: &TcpStream) -> Self {
+        Self(stream.as_fd().try_clone_to_owned().ok())
+    }
+
+    /// Makes the end of the connection a reset.
+    fn cut(&self) {
+        if let Some(socket) = &self.0 {
+            // When it fails the client sees an orderly end, which is trouble enough.
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 
@@ -97,70 +169,112 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(listener: TcpListener, 
     }
 }
 
-async fn connection<S>(gateway: Arc<Gateway>, stream: S, registry: bool)
+async fn connection<S>(gateway: Arc<Gateway>, stream: S, door: Door, cable: Cable)
 where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(gateway.handle(request, registry).await) }
+        async move { gateway.handle(request, door).await }
     });
-    if let Err(e) = auto::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(ARRIVAL).max_buf_size(HEADERS);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEADERS as u32);
+    if let Err(e) = builder.serve_connection(stream, service).await {
+        if e.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_user) {
+            cable.cut();
+        }
         tracing::debug!("connection: {e}");
     }
 }
 
+/// The connection shall be reset.
+#[derive(Debug, thiserror::Error)]
+#[error("reset on demand")]
+struct Reset;
+
 impl Gateway {
     /// Answers one request and writes its journal line.
-    async fn handle(&self, request: hyper::Request<Incoming>, registry: bool) -> Response {
+    async fn handle(&self, request: hyper::Request<Incoming>, door: Door) -> Result<Response, Reset> {
         let begun = Instant::now();
         let (parts, body) = request.into_parts();
         let named =
             parts.headers.get("host").and_then(|v| v.to_str().ok()).or(parts.uri.authority().map(|a| a.as_str()));
-        let host = if registry { "registry" } else { named.unwrap_or_default() };
-        let host = host.split(':').next().unwrap_or_default().to_owned();
-        let canary = parts.headers.get("user-agent").is_some_and(|agent| agent == canaries::AGENT);
+        let host = if door == Door::Registry { "registry" } else { named.unwrap_or_default() };
+        let host = host.split(':').next().unwrap_or_default().to_lowercase();
+        let canary = parts.headers.get("user-agent").is_some_and(|agent| agent == canary::AGENT);
         let (method, path) = (parts.method.to_string(), parts.uri.path().to_owned());
-        let answer = match http_body_util::Limited::new(body, BODY).collect().await {
-            Ok(body) => {
+        let cloud = self.clouds.iter().find(|cloud| door != Door::Registry && cloud.plays(&host)).cloned();
+        let limit = if cloud.is_some() { CALL } else { BODY };
+        let arrived = tokio::time::timeout(ARRIVAL, http_body_util::Limited::new(body, limit).collect()).await;
+        let answer = match (arrived, cloud) {
+            (Ok(Ok(body)), Some(cloud)) => self.call(&*cloud, &host, Request::from_parts(parts, body.to_bytes())).await,
+            (Ok(Ok(body)), None) => {
                 let request = Request::from_parts(parts, body.to_bytes());
-                self.answer(&host, request, registry).await.unwrap_or_else(|e| {
+                Ok(self.answer(&host, request, door).await.unwrap_or_else(|e| {
                     tracing::warn!("{e}");
                     Answer::text(StatusCode::BAD_GATEWAY, format!("{e}\n")).noting(Note {
                         code: Some("gateway".into()),
                         reason: Some(e.to_string()),
                         ..Note::default()
                     })
-                })
+                }))
             }
-            Err(e) => Answer::text(StatusCode::BAD_REQUEST, format!("the request cannot be read: {e}\n")),
+            (Ok(Err(e)), _) => Ok(Answer::text(StatusCode::BAD_REQUEST, format!("the request cannot be read: {e}\n"))),
+            (Err(_), _) => Ok(Answer::text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n")),
+        };
+        let (response, note, status) = match answer {
+            Ok(Answer { response, note }) => {
+                let status = response.status().as_u16();
+                (Ok(response), note, status)
+            }
+            Err(note) => (Err(Reset), note, 0),
         };
         self.journal.append(&Line {
             time: Timestamp::now(),
             host,
             method,
             path,
-            status: answer.response.status().as_u16(),
+            status,
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            note: Note { canary, ..answer.note },
+            note: Note { canary, ..note },
         });
-        answer.response
+        response
     }
 
-    async fn answer(&self, host: &str, request: Request, registry: bool) -> Result<Answer> {
+    /// A call to a cloud, and the trouble that waits for it. The error is a connection to reset.
+    async fn call(&self, cloud: &dyn Cloud, host: &str, request: Request) -> Result<Answer, Note> {
+        let action = Some(cloud.operation(host, &request));
+        let effect = action.as_deref().and_then(|operation| self.faults.strike(operation));
+        let mut answer = match effect {
+            Some(Effect::Throttled) => cloud.trouble(host, &request, Trouble::Throttled),
+            Some(Effect::Internal) => cloud.trouble(host, &request, Trouble::Internal),
+            Some(Effect::Reset) => return Err(Note { action, reason: Some("fault: reset".into()), ..Note::default() }),
+            Some(Effect::Latency(milliseconds)) => {
+                // The fault is the delay.
+                tokio::time::sleep(delay(milliseconds)).await;
+                cloud.answer(host, request).await
+            }
+            Some(Effect::Truncated) => truncated(cloud.answer(host, request).await).await,
+            None => cloud.answer(host, request).await,
+        };
+        answer.note.action = action;
+        if let Some(effect) = effect {
+            answer.note.reason = Some(format!("fault: {effect:?}"));
+        }
+        Ok(answer)
+    }
+
+    async fn answer(&self, host: &str, request: Request, door: Door) -> Result<Answer> {
         let path = request.uri().path().to_owned();
-        let aws = &self.config.aws;
-        if registry {
+        if door == Door::Registry {
             return self.registry.answer(&request).await;
         }
-        if host == format!("sts.{}.amazonaws.com", aws.region) || host == "sts.amazonaws.com" {
-            return Ok(sts::answer(&self.account, &request));
-        }
-        if host == format!("secretsmanager.{}.amazonaws.com", aws.region) {
-            return secretsmanager::answer(&self.account, &request).await;
-        }
-        if host == self.account.issuer.host() {
-            return self.account.issuer.answer(&path);
+        let issuer = self.ground.trust.issuer();
+        if host == issuer.host()
+            && let Some(answer) = issuer.answer(&path)
+        {
+            return Ok(answer);
         }
         if let Some((repository, rest)) = git::find(&self.config.git, host, &path) {
             return git::answer(repository, &rest, request).await;
@@ -171,6 +285,17 @@ impl Gateway {
         let text = format!("nothing here plays https://{host}{path}: a platform under test should not call it\n");
         Ok(Answer::text(StatusCode::MISDIRECTED_REQUEST, text.clone()).noting(Note::finding(text.trim())))
     }
+}
+
+/// The first half of an answer's body, with the promise of the whole.
+async fn truncated(answer: Answer) -> Answer {
+    let (mut parts, body) = answer.response.into_parts();
+    let whole = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+    parts.headers.insert("content-length", HeaderValue::from(whole.len()));
+    let half = whole.slice(..whole.len() / 2);
+    let frames = [Ok(half), Err(std::io::Error::other("truncated on demand"))];
+    let body = Body::from_stream(tokio_stream::iter(frames));
+    Answer { response: Response::from_parts(parts, body), note: answer.note }
 }
 
 /// sd_notify(3).

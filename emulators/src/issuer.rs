@@ -1,35 +1,112 @@
-//! The public face of a cluster's token issuer: discovery document and key set, as EKS publishes them.
+//! The issuer of a cluster's service-account tokens: its public documents, as EKS, GKE and AKS publish them, and the
+//! verification of its tokens, which all clouds share.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, RwLock},
+};
 
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous::insecure_decode, decode, decode_header};
 use rsa::{
     RsaPublicKey,
     pkcs8::{DecodePublicKey, EncodePublicKey},
     traits::PublicKeyParts,
 };
-use serde_json::json;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Answer, Attempt, Result};
+use crate::{
+    Answer, Attempt, Result,
+    check::{Check, made},
+};
 
-/// The issuer's URL and public key.
+/// Longer tokens are none of a cluster (bytes).
+const TOKEN: usize = 16 << 10;
+
+/// An issuer's URL and public key.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     url: String,
+    jwks: String,
     key: RsaPublicKey,
 }
 
+/// Claims of a token whose signature, issuer and times were verified; audience and subject are the cloud's to judge.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Claims {
+    /// Issuer URL.
+    pub iss: String,
+    /// `system:serviceaccount:<namespace>:<name>`.
+    pub sub: String,
+    /// Audiences.
+    #[serde(deserialize_with = "one_or_many")]
+    pub aud: Vec<String>,
+    /// End of validity, seconds since 1970.
+    pub exp: i64,
+    /// Begin of validity, seconds since 1970.
+    #[serde(default)]
+    pub nbf: Option<i64>,
+}
+
+/// Why a token proves nothing, in the order in which it is found out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unverified {
+    /// It is no JSON Web Token, or lacks a claim.
+    #[error("it is no service-account token: {0}")]
+    Malformed(String),
+    /// Nobody registered its issuer.
+    #[error("nobody registered its issuer {0}")]
+    Issuer(String),
+    /// Its issuer publishes no such key.
+    #[error("its issuer publishes no key {0}")]
+    Key(String),
+    /// The signature does not fit.
+    #[error("its signature does not verify")]
+    Signature,
+    /// It is over.
+    #[error("it expired at {exp} and it is {now}")]
+    Expired {
+        /// Time of the cloud, seconds since 1970.
+        now: i64,
+        /// The token's end.
+        exp: i64,
+    },
+    /// It has not begun.
+    #[error("it is valid from {nbf} and it is {now}")]
+    NotYetValid {
+        /// Time of the cloud, seconds since 1970.
+        now: i64,
+        /// The token's begin.
+        nbf: i64,
+    },
+}
+
 impl Issuer {
-    /// Reads the public key (PEM).
+    /// Reads the public key (PEM); `jwks` is the URL of the key set, below `url`.
     ///
     /// # Errors
     /// When it cannot be read or is no RSA key.
-    pub fn read(url: &str, key: &Path) -> Result<Self> {
-        let attempted = || format!("read the issuer's key {}", key.display());
-        let pem = std::fs::read_to_string(key).attempting(attempted)?;
-        Ok(Self { url: url.to_owned(), key: RsaPublicKey::from_public_key_pem(&pem).attempting(attempted)? })
+    pub fn read(url: &str, jwks: &str, key: &Path) -> Result<Self> {
+        let pem = std::fs::read_to_string(key).attempting(|| format!("read the issuer's key {}", key.display()))?;
+        Self::new(url, jwks, &pem)
+    }
+
+    /// An issuer with a public key (PEM).
+    ///
+    /// # Errors
+    /// When it is no RSA key.
+    pub fn new(url: &str, jwks: &str, pem: &str) -> Result<Self> {
+        let key = RsaPublicKey::from_public_key_pem(pem).attempting(|| format!("use the key of issuer {url}"))?;
+        Ok(Self { url: url.to_owned(), jwks: jwks.to_owned(), key })
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// URL without `https://`, as IAM names a provider.
@@ -56,25 +133,117 @@ impl Issuer {
         (URL_SAFE_NO_PAD.encode(self.key.n().to_bytes_be()), URL_SAFE_NO_PAD.encode(self.key.e().to_bytes_be()))
     }
 
-    /// Answers a request for `path` on the issuer's host.
-    pub(crate) fn answer(&self, path: &str) -> Result<Answer> {
-        let base = self.provider().split_once('/').map_or(String::new(), |(_, path)| format!("/{path}"));
-        let document = match path.strip_prefix(&base) {
-            Some("/.well-known/openid-configuration") => json!({
+    /// Answers a request for `path` on the issuer's host; nothing when it is none of the issuer's documents.
+    pub(crate) fn answer(&self, path: &str) -> Option<Answer> {
+        let below =
+            |url: &str| url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|i| rest[i..].to_owned()));
+        let base = below(&self.url).unwrap_or_default();
+        let document = if path == format!("{}/.well-known/openid-configuration", base.trim_end_matches('/')) {
+            json!({
                 "issuer": self.url,
-                "jwks_uri": format!("{}/keys", self.url),
+                "jwks_uri": self.jwks,
                 "authorization_endpoint": "urn:kubernetes:programmatic_authorization",
                 "response_types_supported": ["id_token"],
                 "subject_types_supported": ["public"],
                 "claims_supported": ["sub", "iss"],
                 "id_token_signing_alg_values_supported": ["RS256"],
-            }),
-            Some("/keys") => {
-                let (n, e) = self.components();
-                json!({"keys": [{"kty": "RSA", "e": e, "n": n, "kid": self.key_id()?, "use": "sig", "alg": "RS256"}]})
-            }
-            _ => return Ok(Answer::text(StatusCode::NOT_FOUND, "this issuer has no such document\n")),
+            })
+        } else if below(&self.jwks).as_deref() == Some(path) {
+            let (n, e) = self.components();
+            json!({"keys": [{"kty": "RSA", "e": e, "n": n, "kid": self.key_id().ok()?, "use": "sig", "alg": "RS256"}]})
+        } else {
+            return None;
         };
-        Ok(Answer::body(StatusCode::OK, "application/json", document.to_string()))
+        Some(Answer::body(StatusCode::OK, "application/json", document.to_string()))
     }
+
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Unverified> {
+        let malformed = |e: String| Unverified::Malformed(e);
+        if token.len() > TOKEN {
+            return Err(malformed(format!("it has {} bytes", token.len())));
+        }
+        let claims = insecure_decode::<Claims>(token).map_err(|e| malformed(e.to_string()))?.claims;
+        let known = claims.iss == self.url || !made(Check::Issuer);
+        match known {
+            true => self.verify_signature(token)?,
+            false if made(Check::World) => return Err(Unverified::Issuer(claims.iss)),
+            false => {}
+        }
+        let now = now.as_second();
+        if claims.exp <= now && made(Check::Expiry) {
+            return Err(Unverified::Expired { now, exp: claims.exp });
+        }
+        match claims.nbf {
+            Some(nbf) if nbf > now && made(Check::NotBefore) => Err(Unverified::NotYetValid { now, nbf }),
+            _ => Ok(claims),
+        }
+    }
+
+    fn verify_signature(&self, token: &str) -> Result<(), Unverified> {
+        let header = decode_header(token).map_err(|e| Unverified::Malformed(e.to_string()))?;
+        let published = self.key_id().map_err(|e| Unverified::Key(e.to_string()))?;
+        if header.kid.as_deref() != Some(published.as_str()) || header.alg != Algorithm::RS256 {
+            let kid = header.kid.unwrap_or_default();
+            return Err(Unverified::Key(format!("{kid} for {:?}", header.alg)));
+        }
+        let (n, e) = self.components();
+        let key = DecodingKey::from_rsa_components(&n, &e).map_err(|e| Unverified::Key(e.to_string()))?;
+        let mut signature_only = Validation::new(Algorithm::RS256);
+        // Clouds have errors of their own for each of these.
+        signature_only.validate_exp = false;
+        signature_only.validate_aud = false;
+        signature_only.required_spec_claims.clear();
+        match decode::<Value>(token, &key, &signature_only) {
+            Err(_) if made(Check::Signature) => Err(Unverified::Signature),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The issuer that a cloud knows: one of a cluster's, whose keys it fetches. Clones share it, and tests replace it.
+#[derive(Clone, Debug)]
+pub struct Trust(Arc<RwLock<Arc<Issuer>>>);
+
+impl Trust {
+    /// Trusts an issuer.
+    pub fn new(issuer: Issuer) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(issuer))))
+    }
+
+    /// The issuer.
+    pub fn issuer(&self) -> Arc<Issuer> {
+        match self.0.read() {
+            Ok(issuer) => issuer.clone(),
+            // Whoever panicked while replacing it has replaced it or not; both are issuers.
+            Err(poisoned) => poisoned.into_inner().clone(),
+        }
+    }
+
+    /// Trusts another issuer in its place.
+    pub fn replace(&self, issuer: Issuer) {
+        match self.0.write() {
+            Ok(mut place) => *place = Arc::new(issuer),
+            Err(poisoned) => *poisoned.into_inner() = Arc::new(issuer),
+        }
+    }
+
+    /// Verifies a service-account token at the cloud's time `now`: issuer, signature, expiry, begin.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Unverified> {
+        self.issuer().verify(token, now)
+    }
+}
+
+/// The subject that a token claims, verified or not: for the journal.
+pub fn subject(token: &str) -> Option<String> {
+    (token.len() <= TOKEN).then(|| insecure_decode::<Claims>(token).ok().map(|data| data.claims.sub)).flatten()
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Array(list) => list.iter().filter_map(Value::as_str).map(Into::into).collect(),
+        other => other.as_str().map(Into::into).into_iter().collect(),
+    })
 }

@@ -2,19 +2,27 @@
 //! Git host, the chart repository, the image registries and the clouds that a platform calls.
 //!
 //! Identity is really verified. The clouds here refuse what the real ones refuse, with the real error codes, and
-//! [`aws::canaries`] proves it in every run. What is forwarded to a third-party emulator is stored values only.
+//! [`canary`] proves it in every run.
 
 pub mod authority;
 pub mod aws;
+pub mod azure;
+pub mod canary;
 pub mod charts;
+mod check;
+pub mod clock;
+pub mod cloud;
 pub mod config;
 pub mod control;
+pub mod fault;
 pub mod gateway;
+pub mod gcp;
 pub mod git;
 pub mod issuer;
 pub mod journal;
 mod random;
 pub mod registry;
+mod seed;
 
 use axum::{body::Body, http::StatusCode, response::Response};
 

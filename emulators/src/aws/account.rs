@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{declared::Declared, store::Store};
-use crate::{Attempt, Result, config, issuer::Issuer};
+use crate::{Attempt, Result, cloud::Ground, config, seed};
 
 /// Temporary credentials that STS has issued.
 #[derive(Clone)]
@@ -34,8 +34,8 @@ pub struct Account {
     pub region: String,
     /// Keeper of the values.
     pub store: Store,
-    /// The one issuer whose keys this account can fetch.
-    pub issuer: Issuer,
+    /// Time, and the one issuer whose keys this account can fetch.
+    pub ground: Ground,
     declared: Arc<RwLock<Arc<Declared>>>,
     sessions: Arc<RwLock<HashMap<String, Session>>>,
 }
@@ -45,14 +45,14 @@ impl Account {
     ///
     /// # Errors
     /// When the declared set-up cannot be read.
-    pub fn open(config: &config::Aws, issuer: Issuer) -> Result<Self> {
+    pub fn open(config: &config::Aws, ground: Ground) -> Result<Self> {
         let text =
             std::fs::read_to_string(&config.declared).attempting(|| format!("read {}", config.declared.display()))?;
         let account = Self {
             id: config.account.clone(),
             region: config.region.clone(),
-            store: Store::new(&config.backend, &config.account, &config.region),
-            issuer,
+            store: Store::new("http://127.0.0.1:4566", &config.account, &config.region),
+            ground,
             declared: Arc::default(),
             sessions: Arc::default(),
         };
@@ -65,7 +65,9 @@ impl Account {
     /// # Errors
     /// When the text is no declaration.
     pub fn declare(&self, text: &str) -> Result<()> {
-        let declared = Declared::read(text, &self.id, &self.region, self.issuer.provider())?;
+        let issuer = self.ground.trust.issuer();
+        let facts = [("account", self.id.as_str()), ("region", &self.region), ("issuer", issuer.provider())];
+        let declared: Declared = seed::read(text, "aws", &facts)?;
         *self.declared.write().attempting(|| "change the declared set-up".into())? = Arc::new(declared);
         Ok(())
     }

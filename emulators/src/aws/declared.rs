@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::iam::{Document, TrustDocument};
-use crate::{Attempt, Result};
+use crate::{Result, seed};
 
 /// All resources by type and name.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -96,15 +96,6 @@ pub struct SecretVersion {
 }
 
 impl Declared {
-    /// Reads a declaration; `${account}`, `${region}` and `${issuer}` (without `https://`) are filled in.
-    ///
-    /// # Errors
-    /// When it is no declaration, or uses a policy element that this account does not evaluate.
-    pub fn read(text: &str, account: &str, region: &str, issuer: &str) -> Result<Self> {
-        let text = text.replace("${account}", account).replace("${region}", region).replace("${issuer}", issuer);
-        serde_yaml::from_str(&text).attempting(|| "read the declared AWS set-up".into())
-    }
-
     /// The values of all secrets: secret name → value, from the run's values by name.
     ///
     /// # Errors
@@ -114,17 +105,7 @@ impl Declared {
             .values()
             .map(|secret| {
                 let version = self.aws_secretsmanager_secret_version.values().find(|v| v.secret_id == secret.name);
-                let value = version
-                    .map(|v| {
-                        let name = v.secret_string.strip_prefix("${value:").and_then(|n| n.strip_suffix('}'));
-                        name.and_then(|name| values.get(name)).cloned().ok_or_else(|| {
-                            crate::Error::new(
-                                format!("give secret {} its value", secret.name),
-                                format!("the run supplies no value for {}", v.secret_string),
-                            )
-                        })
-                    })
-                    .transpose()?;
+                let value = version.map(|v| seed::value(&v.secret_string, &secret.name, values)).transpose()?;
                 Ok((secret.name.clone(), value))
             })
             .collect()

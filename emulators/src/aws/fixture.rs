@@ -9,7 +9,12 @@ use rsa::{
 use serde_json::{Value, json};
 
 use super::Account;
-use crate::{config, issuer::Issuer};
+use crate::{
+    clock::Clock,
+    cloud::Ground,
+    config,
+    issuer::{Issuer, Trust},
+};
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
@@ -35,20 +40,12 @@ impl Cluster {
     pub fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (private, pem) = key();
-        let folder = tempfile::tempdir().unwrap();
-        let public = folder.path().join("sa.pub");
-        std::fs::write(&public, private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
-        let issuer = Issuer::read(ISSUER, &public).unwrap();
+        let public = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/keys"), &public).unwrap();
         let kid = issuer.key_id().unwrap();
-        let config = config::Aws {
-            account: ACCOUNT.into(),
-            region: REGION.into(),
-            // Nothing listens there: what reaches the keeper of values has passed every check.
-            backend: "http://127.0.0.1:9".into(),
-            declared: DECLARED.into(),
-        };
+        let config = config::Aws { account: ACCOUNT.into(), region: REGION.into(), declared: DECLARED.into() };
         Self {
-            account: Account::open(&config, issuer).unwrap(),
+            account: Account::open(&config, Ground { clock: Clock::default(), trust: Trust::new(issuer) }).unwrap(),
             key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
             kid,
         }

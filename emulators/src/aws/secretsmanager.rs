@@ -24,11 +24,20 @@ impl Refusal {
     }
 }
 
+/// The operation that a request asks for.
+pub(crate) fn operation(request: &Request) -> String {
+    format!("secretsmanager:{:.64}", action(request))
+}
+
+fn action(request: &Request) -> &str {
+    let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    target.strip_prefix("secretsmanager.").unwrap_or_default()
+}
+
 /// Answers one Secrets Manager request.
 pub(crate) async fn answer(account: &Account, request: &Request) -> Result<Answer> {
-    let target = request.headers().get("x-amz-target").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let action = target.strip_prefix("secretsmanager.").unwrap_or_default().to_owned();
-    let mut note = Note { action: Some(format!("secretsmanager:{action}")), ..Note::default() };
+    let action = action(request).to_owned();
+    let mut note = Note::default();
     let outcome = match authenticate(account, request) {
         // It would need a permission on every secret in the answer, which is not evaluated here.
         Ok(_) if action == "BatchGetSecretValue" => {
@@ -76,11 +85,12 @@ fn authenticate(account: &Account, request: &Request) -> Result<Session, Refusal
     if token != Some(session.token.as_str()) {
         return Err(unknown());
     }
-    let now = Timestamp::now();
-    if session.expires <= now {
+    if session.expires <= account.ground.clock.now() {
         return Err(Refusal::new("ExpiredTokenException", "The security token included in the request is expired"));
     }
-    signature.verify(request, &session.secret, &account.region, "secretsmanager", now).map_err(incomplete)?;
+    signature
+        .verify(request, &session.secret, &account.region, "secretsmanager", Timestamp::now())
+        .map_err(incomplete)?;
     Ok(session)
 }
 

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderValue, StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous::insecure_decode, decode, decode_header};
 use quick_xml::escape::escape;
-use serde::Deserialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -18,7 +15,12 @@ use super::{
     iam::{Decision, trusts, unmet},
     sigv4::Signature,
 };
-use crate::{Answer, Request, journal::Note, random};
+use crate::{
+    Answer, Request,
+    issuer::{Claims, Unverified, subject},
+    journal::Note,
+    random,
+};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -51,31 +53,20 @@ impl Refusal {
     }
 }
 
-/// `aud` is one string or a list.
-#[derive(Deserialize)]
-struct Claims {
-    iss: String,
-    sub: String,
-    aud: Value,
-    exp: i64,
+/// The operation that a request asks for.
+pub(crate) fn operation(request: &Request) -> String {
+    let action = fields(request).remove("Action").unwrap_or_default();
+    format!("sts:{action:.64}")
 }
 
-impl Claims {
-    fn audiences(&self) -> Vec<&str> {
-        match &self.aud {
-            Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
-            other => other.as_str().into_iter().collect(),
-        }
-    }
+fn fields(request: &Request) -> BTreeMap<String, String> {
+    let query = request.uri().query().unwrap_or_default();
+    [query.as_bytes(), request.body()].into_iter().flat_map(|text| form_urlencoded::parse(text).into_owned()).collect()
 }
 
 /// Answers one STS request.
 pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
-    let query = request.uri().query().unwrap_or_default();
-    let fields: BTreeMap<String, String> = [query.as_bytes(), request.body()]
-        .into_iter()
-        .flat_map(|text| form_urlencoded::parse(text).into_owned())
-        .collect();
+    let fields = fields(request);
     let action = fields.get("Action").cloned().unwrap_or_default();
     let id = Uuid::new_v4().to_string();
     let (outcome, caller) = match action.as_str() {
@@ -91,7 +82,7 @@ pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
             None,
         ),
     };
-    let note = Note { action: Some(format!("sts:{action}")), caller, ..Note::default() };
+    let note = Note { caller, ..Note::default() };
     let mut answer = match outcome {
         Ok(result) => {
             let body = format!(
@@ -130,61 +121,29 @@ fn assume(account: &Account, fields: &BTreeMap<String, String>) -> (Result<Strin
             None,
         );
     };
-    let claims = match insecure_decode::<Claims>(token) {
-        Ok(data) => data.claims,
-        Err(e) => {
-            return (
-                Err(Refusal::invalid_token(
-                    "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
-                    e.to_string(),
-                )),
-                None,
-            );
-        }
-    };
-    (admit(account, fields, token, &claims), Some(claims.sub))
+    (admit(account, fields, token), subject(token))
 }
 
 /// The checks in the order in which AWS makes them: issuer, signature, expiry, audience, trust policy.
-fn admit(
-    account: &Account,
-    fields: &BTreeMap<String, String>,
-    token: &str,
-    claims: &Claims,
-) -> Result<String, Refusal> {
+fn admit(account: &Account, fields: &BTreeMap<String, String>, token: &str) -> Result<String, Refusal> {
+    let now = account.ground.clock.now();
+    let claims = account.ground.trust.verify(token, now).map_err(unverified)?;
     let declared = account.declared();
     let issuer = claims.iss.trim_start_matches("https://");
     let provider = declared
         .aws_iam_openid_connect_provider
         .values()
         .find(|p| p.url.trim_start_matches("https://") == issuer)
-        .filter(|_| issuer == account.issuer.provider())
-        .ok_or_else(|| {
-            Refusal::invalid_token(
-                format!("No OpenIDConnect provider found in your account for {}", claims.iss),
-                format!("the account has no provider for issuer {}", claims.iss),
-            )
-        })?;
-    verify(account, token)?;
-    let now = Timestamp::now();
-    if claims.exp <= now.as_second() {
-        let message = format!(
-            "Token expired: current date/time {} must be before the expiration date/time {}",
-            now.as_second(),
-            claims.exp
-        );
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "ExpiredTokenException", message, "the token has expired"));
-    }
-    let audiences = claims.audiences();
-    let Some(audience) = audiences.iter().find(|a| provider.client_id_list.iter().any(|c| c == *a)) else {
-        return Err(Refusal::invalid_token(
+        .ok_or_else(|| unverified(Unverified::Issuer(claims.iss.clone())))?;
+    let audience = claims.aud.iter().find(|a| provider.client_id_list.contains(a)).ok_or_else(|| {
+        Refusal::invalid_token(
             "Incorrect token audience",
             format!(
-                "the token's audience {audiences:?} is not in the provider's client_id_list {:?}",
-                provider.client_id_list
+                "the token's audience {:?} is not in the provider's client_id_list {:?}",
+                claims.aud, provider.client_id_list
             ),
-        ));
-    };
+        )
+    })?;
     let arn = fields.get("RoleArn").map(String::as_str).unwrap_or_default();
     let name = arn.strip_prefix(&format!("arn:aws:iam::{}:role/", account.id)).unwrap_or_default();
     let role = declared
@@ -193,15 +152,39 @@ fn admit(
         .find(|r| r.name == name)
         .ok_or_else(|| Refusal::denied(format!("there is no role {arn}")))?;
     let provider = format!("arn:aws:iam::{}:oidc-provider/{issuer}", account.id);
-    let keys = BTreeMap::from([
-        (format!("{issuer}:aud"), (*audience).to_owned()),
-        (format!("{issuer}:sub"), claims.sub.clone()),
-    ]);
+    let keys =
+        BTreeMap::from([(format!("{issuer}:aud"), audience.clone()), (format!("{issuer}:sub"), claims.sub.clone())]);
     if trusts(&role.assume_role_policy, &provider, &keys) != Decision::Allowed {
         return Err(Refusal::denied(format!("role {name}: {}", unmet(&role.assume_role_policy, &provider, &keys))));
     }
     let expires = now + duration(fields, role)?;
-    Ok(session(account, fields, name, claims, audience, &provider, expires))
+    Ok(session(account, fields, name, &claims, audience, &provider, expires))
+}
+
+/// AWS's answer to a token that proves nothing.
+fn unverified(why: Unverified) -> Refusal {
+    let reason = why.to_string();
+    match why {
+        Unverified::Malformed(_) => Refusal::invalid_token(
+            "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)",
+            reason,
+        ),
+        Unverified::Issuer(issuer) => {
+            Refusal::invalid_token(format!("No OpenIDConnect provider found in your account for {issuer}"), reason)
+        }
+        Unverified::Key(_) => Refusal::invalid_token(
+            "Couldn't retrieve verification key from your identity provider, please reference AssumeRoleWithWebIdentity documentation for requirements",
+            reason,
+        ),
+        Unverified::Signature => Refusal::invalid_token("The signature of the identity token is invalid", reason),
+        Unverified::Expired { now, exp } => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "ExpiredTokenException",
+            format!("Token expired: current date/time {now} must be before the expiration date/time {exp}"),
+            reason,
+        ),
+        Unverified::NotYetValid { .. } => Refusal::invalid_token("The ID Token is not yet valid", reason),
+    }
 }
 
 /// How long the session shall last.
@@ -216,34 +199,6 @@ fn duration(fields: &BTreeMap<String, String>, role: &Role) -> Result<SignedDura
         }
         _ => refused(format!("Value {text} at 'durationSeconds' failed to satisfy constraint: at least 900")),
     }
-}
-
-/// Checks the signature with the key that the issuer publishes under the token's key id.
-fn verify(account: &Account, token: &str) -> Result<(), Refusal> {
-    let refused = |reason: String| {
-        Refusal::invalid_token(
-            "Couldn't retrieve verification key from your identity provider, please reference AssumeRoleWithWebIdentity documentation for requirements",
-            reason,
-        )
-    };
-    let header = decode_header(token).map_err(|e| refused(e.to_string()))?;
-    let published = account.issuer.key_id().map_err(|e| refused(e.to_string()))?;
-    if header.kid.as_deref() != Some(published.as_str()) || header.alg != Algorithm::RS256 {
-        return Err(refused(format!("the issuer publishes no {:?} key {:?}", header.alg, header.kid)));
-    }
-    let (n, e) = account.issuer.components();
-    let key = DecodingKey::from_rsa_components(&n, &e).map_err(|e| refused(e.to_string()))?;
-    let mut signature_only = Validation::new(Algorithm::RS256);
-    // Issuer, audience and expiry have AWS errors of their own, see above.
-    signature_only.validate_exp = false;
-    signature_only.validate_aud = false;
-    signature_only.required_spec_claims.clear();
-    decode::<Claims>(token, &key, &signature_only).map(|_| ()).map_err(|e| {
-        Refusal::invalid_token(
-            "The signature of the identity token is invalid",
-            format!("the token's signature does not verify: {e}"),
-        )
-    })
 }
 
 fn session(
@@ -316,7 +271,7 @@ fn identity(account: &Account, request: &Request) -> Result<String, Refusal> {
 mod tests {
     use std::sync::LazyLock;
 
-    use jsonwebtoken::EncodingKey;
+    use jsonwebtoken::{Algorithm, EncodingKey};
     use serde_json::json;
 
     use super::{
@@ -353,7 +308,7 @@ mod tests {
         assert_eq!(answer_to(&CLUSTER.forged(Algorithm::RS256, &stranger)), "InvalidIdentityToken");
         assert_eq!(answer_to(&CLUSTER.under("another")), "InvalidIdentityToken");
         // The published key used as an HMAC secret, and no signature at all.
-        let (n, _) = CLUSTER.account.issuer.components();
+        let (n, _) = CLUSTER.account.ground.trust.issuer().components();
         let confused = EncodingKey::from_secret(n.as_bytes());
         assert_eq!(answer_to(&CLUSTER.forged(Algorithm::HS256, &confused)), "InvalidIdentityToken");
         let good = CLUSTER.token(|_| {});
