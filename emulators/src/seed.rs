@@ -1,5 +1,6 @@
 //! Declared clouds: YAML in the words of each cloud's Terraform provider, resource type → name → attributes, in which a
-//! run fills in its facts. Values are never in the file, only their names.
+//! run fills in its facts. `locals` says which account, project or tenant it is, see [`crate::config::Cloud::read`].
+//! Values are never in the file, only their names.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,10 @@ use crate::{Attempt, Error, Result};
 /// When it is no declaration, or has an element that the cloud does not evaluate.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, facts: &[(&str, &str)]) -> Result<T> {
     let text = facts.iter().fold(text.to_owned(), |text, (name, fact)| text.replace(&format!("${{{name}}}"), fact));
-    serde_yaml::from_str(&text).attempting(|| format!("read the declared set-up of {cloud}"))
+    let attempted = || format!("read the declared set-up of {cloud}");
+    let mut resources: serde_yaml::Mapping = serde_yaml::from_str(&text).attempting(attempted)?;
+    resources.remove("locals");
+    serde_yaml::from_value(resources.into()).attempting(attempted)
 }
 
 /// The value that `${value:<name>}` stands for; `of` says whose it is.
@@ -31,8 +35,8 @@ mod tests {
 
     #[test]
     fn facts_are_filled_in_and_values_looked_up() {
-        let read: BTreeMap<String, String> = read("a: ${who}-${value:x}", "test", &[("who", "me")]).unwrap();
-        assert_eq!(read["a"], "me-${value:x}");
+        let read: BTreeMap<String, String> = read("locals: {b: 1}\na: ${who}-${value:x}", "test", &[("who", "me")]).unwrap();
+        assert_eq!(read, BTreeMap::from([("a".to_owned(), "me-${value:x}".to_owned())]));
         let values = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
         assert_eq!(value("${value:x}", "s", &values).unwrap(), "1");
         assert!(value("${value:y}", "s", &values).is_err());
