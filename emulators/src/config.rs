@@ -141,6 +141,26 @@ impl Cloud {
         }
     }
 
+    /// Host names that the cloud answers; `*` stands for any one label.
+    pub fn hosts(&self) -> Vec<String> {
+        match self {
+            Self::Aws(aws) => ["sts", "secretsmanager"].map(|s| format!("{s}.{}.amazonaws.com", aws.region)).into(),
+            Self::Gcp(gcp) => [
+                "securetoken.googleapis.com",
+                "sts.googleapis.com",
+                "iamcredentials.googleapis.com",
+                "secretmanager.googleapis.com",
+            ]
+            .map(Into::into)
+            .into_iter()
+            .chain([format!("secretmanager.{}.rep.googleapis.com", gcp.location)])
+            .collect(),
+            Self::Azure(_) => {
+                ["login.microsoftonline.com", "management.azure.com", "*.vault.azure.net"].map(Into::into).into()
+            }
+        }
+    }
+
     /// URLs of issuer and key set of a cluster of EKS, GKE or AKS in this cloud; `id`, 32 hexadecimal digits, tells
     /// clusters apart where the URL does.
     pub fn issuer(&self, id: &str) -> (String, String) {

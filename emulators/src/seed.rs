@@ -35,7 +35,8 @@ mod tests {
 
     #[test]
     fn facts_are_filled_in_and_values_looked_up() {
-        let read: BTreeMap<String, String> = read("locals: {b: 1}\na: ${who}-${value:x}", "test", &[("who", "me")]).unwrap();
+        let read: BTreeMap<String, String> =
+            read("locals: {b: 1}\na: ${who}-${value:x}", "test", &[("who", "me")]).unwrap();
         assert_eq!(read, BTreeMap::from([("a".to_owned(), "me-${value:x}".to_owned())]));
         let values = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
         assert_eq!(value("${value:x}", "s", &values).unwrap(), "1");

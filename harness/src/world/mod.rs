@@ -1,6 +1,7 @@
 //! Worlds: one cluster of one cloud with everything it needs, from bring-up to the last trace of it.
 
 pub mod bringup;
+pub mod cloud;
 pub mod description;
 pub mod outside;
 pub mod ownership;
@@ -9,6 +10,7 @@ pub mod run;
 pub mod sweep;
 
 pub use bringup::World;
+pub use cloud::Cloud;
 pub use description::Description;
 pub use parts::Parts;
 pub use run::Run;
