@@ -117,7 +117,9 @@ impl Cloud {
         }
         let attempted = || format!("read the locals of {}", declared.display());
         let text = std::fs::read_to_string(declared).attempting(attempted)?;
-        let Locals { mut locals } = serde_yaml::from_str(&text).attempting(attempted)?;
+        let first = serde_yaml::Deserializer::from_str(&text).next();
+        let first = first.ok_or_else(|| crate::Error::new(attempted(), "it is empty"))?;
+        let Locals { mut locals } = Locals::deserialize(first).attempting(attempted)?;
         locals.insert("cloud".into(), name.into());
         locals.insert("declared".into(), declared.display().to_string().into());
         serde_yaml::from_value(locals.into()).attempting(attempted)

@@ -24,7 +24,8 @@ use trinity_emulators::{
 
 use crate::{
     failure::{Attempt, Failure, Result},
-    world::Cloud,
+    workspace,
+    world::{Cloud, declared::declaration},
 };
 
 /// What to play.
@@ -36,8 +37,8 @@ pub struct Alone {
     pub port: u16,
     /// Address of the metadata server.
     pub metadata: Option<SocketAddr>,
-    /// The declared set-up.
-    pub seed: PathBuf,
+    /// The declared set-up; without one, that of the example platform with what canaries need.
+    pub seed: Option<PathBuf>,
     /// File with the values of `${value:…}`, a mapping in JSON or YAML; without one they are made up.
     pub values: Option<PathBuf>,
     /// Issuer of the tokens that the cloud shall accept, and the file with its key set; without them one is made up.
@@ -64,12 +65,17 @@ impl Alone {
                 _ => {}
             }
         }
-        let cloud = config::Cloud::read(self.cloud.name(), &self.seed).attempting(|| "read the seed".into())?;
+        let seed = match &self.seed {
+            Some(file) => fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?,
+            None => declaration(&workspace().join(format!("fixtures/worlds/{}.yaml", self.cloud)), self.cloud)?,
+        };
+        save(&path("seed.yaml"), &seed)?;
+        let cloud = config::Cloud::read(self.cloud.name(), &path("seed.yaml")).attempting(|| "read the seed".into())?;
         let minted = authority::mint("trinity-e2e emulators").attempting(|| "mint an authority".into())?;
         save(&path("ca.crt"), &minted.certificate)?;
         save(&path("ca.key"), &minted.key)?;
         let issuer = self.issuer(&cloud, &path)?;
-        let values = self.values()?;
+        let values = self.values(&seed)?;
         save(&path("values.json"), &json!(values).to_string())?;
         let config = Config {
             https: (Ipv4Addr::LOCALHOST, self.port).into(),
@@ -128,13 +134,12 @@ impl Alone {
     }
 
     /// The values that were named, or one for every name in the seed.
-    fn values(&self) -> Result<BTreeMap<String, String>> {
+    fn values(&self, seed: &str) -> Result<BTreeMap<String, String>> {
         if let Some(file) = &self.values {
             let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
             return serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()));
         }
-        let text = fs::read_to_string(&self.seed).attempting(|| format!("read {}", self.seed.display()))?;
-        let names = text.split("${value:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
+        let names = seed.split("${value:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
         Ok(names.map(|name| (name.to_owned(), format!("made-up-{:016x}", OsRng.next_u64()))).collect())
     }
 }

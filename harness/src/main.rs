@@ -81,7 +81,7 @@ enum Task {
         /// Address of the metadata server (GCP), for example 169.254.169.254:80.
         #[arg(long)]
         metadata: Option<SocketAddr>,
-        /// What stands in the cloud; by default fixtures/worlds/<cloud>.yaml.
+        /// What stands in the cloud; by default that of the example platform.
         #[arg(long)]
         seed: Option<PathBuf>,
         /// File with the values of secrets, by the names that the seed uses; without it they are made up.
@@ -174,15 +174,14 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             })
         }
         Task::Emulators { cloud, port, metadata, seed, values, issuer, keys, folder } => {
-            let root = workspace();
             let alone = Alone {
                 cloud,
                 port,
                 metadata,
-                seed: seed.unwrap_or_else(|| root.join(format!("fixtures/worlds/{cloud}.yaml"))),
+                seed,
                 values,
                 issuer: issuer.zip(keys),
-                folder: folder.unwrap_or_else(|| root.join(format!("target/emulators/{cloud}"))),
+                folder: folder.unwrap_or_else(|| workspace().join(format!("target/emulators/{cloud}"))),
             };
             alone.play().await?;
             Ok(ExitCode::SUCCESS)

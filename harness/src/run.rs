@@ -21,7 +21,7 @@ use crate::{
     suite::Suites,
     trial::{self, Record, Trial, uninterrupted},
     workspace,
-    world::{Cloud, Parts, Run, bringup::Wish, ownership::Estate, sweep},
+    world::{Cloud, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
 };
 
 /// What to run.
@@ -205,6 +205,9 @@ impl Subject {
             ),
             None => (self.platform.clone(), self.worlds.clone()),
         };
-        Ok(Wish { cloud, platform, declared: worlds.join(format!("{cloud}.yaml")) })
+        let declared = report.join("declared.yaml");
+        fs::write(&declared, declaration(&worlds.join(format!("{cloud}.yaml")), cloud)?)
+            .attempting(|| format!("write {}", declared.display()))?;
+        Ok(Wish { cloud, platform, declared })
     }
 }

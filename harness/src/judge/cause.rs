@@ -14,7 +14,7 @@ use super::drift;
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{kinds::Kind, wait},
-    world::{Cloud, Description},
+    world::{Cloud, Description, OWN},
 };
 
 /// A cause that waiting does not cure.
@@ -245,6 +245,9 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
             Err(e) if wait::passing(&e) => continue,
             Err(e) => return Err(Failure::new(attempted(), e)),
         };
+        if event.metadata.namespace.as_deref().is_some_and(|namespace| namespace.starts_with(OWN)) {
+            continue;
+        }
         let kind = event.involved_object.kind.clone().unwrap_or_default();
         let object = format!("{kind} {}", event.involved_object.name.clone().unwrap_or_default());
         let message = event.message.unwrap_or_default();

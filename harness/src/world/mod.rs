@@ -2,6 +2,7 @@
 
 pub mod bringup;
 pub mod cloud;
+pub mod declared;
 pub mod description;
 pub mod outside;
 pub mod ownership;
@@ -15,5 +16,8 @@ pub use description::Description;
 pub use parts::Parts;
 pub use run::Run;
 
+/// Namespaces that the harness makes for trials of its own begin with this; what happens there says nothing about the
+/// platform.
+pub const OWN: &str = "trinity-e2e-";
 /// Label on everything that the harness itself creates in a cluster; its value is the run.
 pub const RUN_LABEL: &str = "trinity-e2e.dev/run";
