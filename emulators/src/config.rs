@@ -1,8 +1,15 @@
 //! What a gateway plays, and where it listens: the file that `--config` names.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Attempt, Result};
 
 /// Configuration of one gateway process, JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -98,6 +105,88 @@ pub enum Cloud {
     Azure(Azure),
 }
 
+impl Cloud {
+    /// The cloud that a file declares: its `locals` are the fields of this type.
+    ///
+    /// # Errors
+    /// When the file cannot be read or lacks one of them.
+    pub fn read(name: &str, declared: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Locals {
+            locals: serde_yaml::Mapping,
+        }
+        let attempted = || format!("read the locals of {}", declared.display());
+        let text = std::fs::read_to_string(declared).attempting(attempted)?;
+        let first = serde_yaml::Deserializer::from_str(&text).next();
+        let first = first.ok_or_else(|| crate::Error::new(attempted(), "it is empty"))?;
+        let Locals { mut locals } = Locals::deserialize(first).attempting(attempted)?;
+        locals.insert("cloud".into(), name.into());
+        locals.insert("declared".into(), declared.display().to_string().into());
+        serde_yaml::from_value(locals.into()).attempting(attempted)
+    }
+
+    /// `aws`, `gcp` or `azure`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Aws(_) => "aws",
+            Self::Gcp(_) => "gcp",
+            Self::Azure(_) => "azure",
+        }
+    }
+
+    /// Audience that the cloud wants in service-account tokens.
+    pub fn audience(&self) -> String {
+        match self {
+            Self::Aws(_) => "sts.amazonaws.com".into(),
+            Self::Gcp(gcp) => format!("{}.svc.id.goog", gcp.project),
+            Self::Azure(_) => "api://AzureADTokenExchange".into(),
+        }
+    }
+
+    /// Host names that the cloud answers; `*` stands for any one label.
+    pub fn hosts(&self) -> Vec<String> {
+        match self {
+            Self::Aws(aws) => ["sts", "secretsmanager"].map(|s| format!("{s}.{}.amazonaws.com", aws.region)).into(),
+            Self::Gcp(gcp) => [
+                "securetoken.googleapis.com",
+                "sts.googleapis.com",
+                "iamcredentials.googleapis.com",
+                "secretmanager.googleapis.com",
+            ]
+            .map(Into::into)
+            .into_iter()
+            .chain([format!("secretmanager.{}.rep.googleapis.com", gcp.location)])
+            .collect(),
+            Self::Azure(_) => {
+                ["login.microsoftonline.com", "management.azure.com", "*.vault.azure.net"].map(Into::into).into()
+            }
+        }
+    }
+
+    /// URLs of issuer and key set of a cluster of EKS, GKE or AKS in this cloud; `id`, 32 hexadecimal digits, tells
+    /// clusters apart where the URL does.
+    pub fn issuer(&self, id: &str) -> (String, String) {
+        match self {
+            Self::Aws(aws) => {
+                let url = format!("https://oidc.eks.{}.amazonaws.com/id/{}", aws.region, id.to_uppercase());
+                (url.clone(), format!("{url}/keys"))
+            }
+            Self::Gcp(gcp) => {
+                let url = format!(
+                    "https://container.googleapis.com/v1/projects/{}/locations/{}/clusters/{}",
+                    gcp.project, gcp.location, gcp.cluster
+                );
+                (url.clone(), format!("{url}/jwks"))
+            }
+            Self::Azure(azure) => {
+                let id = Uuid::try_parse(id).unwrap_or_default();
+                let url = format!("https://{}.oic.prod-aks.azure.com/{}/{id}/", azure.location, azure.tenant);
+                (url.clone(), format!("{url}openid/v1/jwks"))
+            }
+        }
+    }
+}
+
 /// An AWS account in one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Aws {
@@ -131,6 +220,8 @@ pub struct Azure {
     pub tenant: String,
     /// Subscription id, a UUID.
     pub subscription: String,
+    /// Location of the cluster, for example `eastus`.
+    pub location: String,
     /// File with the declared set-up, see [`crate::azure::declared`].
     pub declared: PathBuf,
 }

@@ -69,73 +69,91 @@ enum Door {
     Metadata,
 }
 
-/// Serves until the process ends; images that are not listed come from `upstream`. When all listeners are bound, `READY=1` goes to `$NOTIFY_SOCKET`.
-///
-/// # Errors
-/// When a listener cannot be bound or a file of the configuration cannot be read.
-pub async fn serve(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Result<()> {
-    // Chosen once for the process; a second choice would be the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let issuer = Issuer::read(&config.issuer.url, &config.issuer.jwks, &config.issuer.key)?;
-    let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-    let clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
-    let authority = Authority::read(&config.authority.certificate, &config.authority.key)?;
-    let mut tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(authority));
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
+/// A gateway whose listeners are bound, so that clients can connect already.
+pub struct Bound {
+    gateway: Arc<Gateway>,
+    acceptor: TlsAcceptor,
+    https: TcpListener,
+    plain: Vec<(Door, TcpListener)>,
+    control: UnixListener,
+}
 
-    let bind =
-        async |address: SocketAddr| TcpListener::bind(address).await.attempting(|| format!("listen on {address}"));
-    let https = bind(config.https).await?;
-    let mut plain = Vec::new();
-    for (door, address) in [(Door::Registry, config.registry), (Door::Metadata, config.metadata)] {
-        if let Some(address) = address {
-            plain.push((door, bind(address).await?));
+impl Bound {
+    /// Binds the listeners of a gateway; images that are not listed come from `upstream`.
+    ///
+    /// # Errors
+    /// When a listener cannot be bound or a file of the configuration cannot be read.
+    pub async fn open(config: Config, upstream: Option<Arc<dyn Upstream>>) -> Result<Self> {
+        // Chosen once for the process; a second choice would be the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let issuer = Issuer::read(&config.issuer.url, &config.issuer.jwks, &config.issuer.key)?;
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
+        let clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
+        let authority = Authority::read(&config.authority.certificate, &config.authority.key)?;
+        let mut tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(authority));
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+
+        let bind =
+            async |address: SocketAddr| TcpListener::bind(address).await.attempting(|| format!("listen on {address}"));
+        let https = bind(config.https).await?;
+        let mut plain = Vec::new();
+        for (door, address) in [(Door::Registry, config.registry), (Door::Metadata, config.metadata)] {
+            if let Some(address) = address {
+                plain.push((door, bind(address).await?));
+            }
         }
+        let control =
+            UnixListener::bind(&config.control).attempting(|| format!("listen on {}", config.control.display()))?;
+        let gateway = Arc::new(Gateway {
+            journal: Journal::open(&config.journal)?,
+            registry: Registry::new(&config.images, upstream),
+            faults: Faults::default(),
+            ground,
+            clouds,
+            config,
+        });
+        Ok(Self { gateway, acceptor: TlsAcceptor::from(Arc::new(tls)), https, plain, control })
     }
-    let socket =
-        UnixListener::bind(&config.control).attempting(|| format!("listen on {}", config.control.display()))?;
-    let gateway = Arc::new(Gateway {
-        journal: Journal::open(&config.journal)?,
-        registry: Registry::new(&config.images, upstream),
-        faults: Faults::default(),
-        ground,
-        clouds,
-        config,
-    });
 
-    for (door, listener) in plain {
-        let gateway = gateway.clone();
-        tokio::spawn(accept(listener, move |stream| {
-            let gateway = gateway.clone();
+    /// Serves until the process ends. `READY=1` goes to `$NOTIFY_SOCKET`.
+    ///
+    /// # Errors
+    /// When the control interface ends, or nobody could be told that the gateway is ready.
+    pub async fn serve(self) -> Result<()> {
+        for (door, listener) in self.plain {
+            let gateway = self.gateway.clone();
+            tokio::spawn(accept(listener, move |stream| {
+                let gateway = gateway.clone();
+                async move {
+                    let cable = Cable::of(&stream);
+                    connection(gateway, TokioIo::new(stream), door, cable).await;
+                }
+            }));
+        }
+        let routes = control::routes(control::Desk {
+            ground: self.gateway.ground.clone(),
+            faults: self.gateway.faults.clone(),
+            clouds: self.gateway.clouds.clone(),
+        });
+        let control = tokio::spawn(async move { axum::serve(self.control, routes).await });
+        let hosts = accept(self.https, move |stream| {
+            let (gateway, acceptor) = (self.gateway.clone(), self.acceptor.clone());
             async move {
                 let cable = Cable::of(&stream);
-                connection(gateway, TokioIo::new(stream), door, cable).await;
+                match tokio::time::timeout(ARRIVAL, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(gateway, TokioIo::new(stream), Door::Hosts, cable).await,
+                    // Port scanners and health checks; a client that distrusts the authority shows up in its own log.
+                    Ok(Err(e)) => tracing::debug!("TLS: {e}"),
+                    Err(_) => tracing::debug!("TLS: no handshake in {} s", ARRIVAL.as_secs()),
+                }
             }
-        }));
-    }
-    let routes = control::routes(control::Desk {
-        ground: gateway.ground.clone(),
-        faults: gateway.faults.clone(),
-        clouds: gateway.clouds.clone(),
-    });
-    let control = tokio::spawn(async move { axum::serve(socket, routes).await });
-    let hosts = accept(https, move |stream| {
-        let (gateway, acceptor) = (gateway.clone(), acceptor.clone());
-        async move {
-            let cable = Cable::of(&stream);
-            match tokio::time::timeout(ARRIVAL, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => connection(gateway, TokioIo::new(stream), Door::Hosts, cable).await,
-                // Port scanners and health checks; a client that distrusts the authority shows up in its own log.
-                Ok(Err(e)) => tracing::debug!("TLS: {e}"),
-                Err(_) => tracing::debug!("TLS: no handshake in {} s", ARRIVAL.as_secs()),
-            }
+        });
+        ready().attempting(|| "say that the gateway is ready".into())?;
+        let attempted = || "serve the control interface".to_owned();
+        tokio::select! {
+            () = hosts => Ok(()),
+            ended = control => ended.attempting(attempted)?.attempting(attempted),
         }
-    });
-    ready().attempting(|| "say that the gateway is ready".into())?;
-    tokio::select! {
-        () = hosts => Ok(()),
-        ended = control => ended.attempting(|| "serve the control interface".into())?.attempting(|| "serve the control interface".into()),
     }
 }
 

@@ -11,8 +11,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous::insecure_decode, decode, decode_header};
 use rsa::{
-    RsaPublicKey,
-    pkcs8::{DecodePublicKey, EncodePublicKey},
+    BigUint, RsaPublicKey,
+    pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding},
     traits::PublicKeyParts,
 };
 use serde::{Deserialize, Deserializer};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Answer, Attempt, Result,
+    Answer, Attempt, Error, Result,
     check::{Check, made},
 };
 
@@ -157,6 +157,23 @@ impl Issuer {
         Some(Answer::body(StatusCode::OK, "application/json", document.to_string()))
     }
 
+    /// The public key (PEM) of a key set such as `kubectl get --raw /openid/v1/jwks` prints; of several, the first.
+    ///
+    /// # Errors
+    /// When it has no RSA key.
+    pub fn pem_of(jwks: &str) -> Result<String> {
+        let attempted = || "read the issuer's key set".to_owned();
+        let set: Value = serde_json::from_str(jwks).attempting(attempted)?;
+        let key = &set["keys"][0];
+        let number = |part: &str| -> Result<BigUint> {
+            let text =
+                key[part].as_str().ok_or_else(|| Error::new(attempted(), format!("its first key has no {part}")))?;
+            Ok(BigUint::from_bytes_be(&URL_SAFE_NO_PAD.decode(text).attempting(attempted)?))
+        };
+        let key = RsaPublicKey::new(number("n")?, number("e")?).attempting(attempted)?;
+        key.to_public_key_pem(LineEnding::LF).attempting(attempted)
+    }
+
     fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Unverified> {
         let malformed = |e: String| Unverified::Malformed(e);
         if token.len() > TOKEN {
@@ -246,4 +263,46 @@ fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
         Value::Array(list) => list.iter().filter_map(Value::as_str).map(Into::into).collect(),
         other => other.as_str().map(Into::into).into_iter().collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----
+MFwwDQYJKoZIhvcNAQEBBQADSwAwSAJBALzSGzCqGTv2HdouMW7izOgkIRkkph59
+p+1lhPa1i1g2tATPH7dptDk8EKQIrRI+M0ReH8UympB/JuDxdcGEo5UCAwEAAQ==
+-----END PUBLIC KEY-----
+";
+
+    #[tokio::test]
+    async fn its_documents_are_where_it_says_and_give_its_key() {
+        for (url, jwks) in [
+            ("https://oidc.example/id/A", "https://oidc.example/id/A/keys"),
+            ("https://aks.example/t/i/", "https://aks.example/t/i/openid/v1/jwks"),
+        ] {
+            let issuer = Issuer::new(url, jwks, PEM).unwrap();
+            let path = |url: &str| format!("/{}", url.splitn(4, '/').nth(3).unwrap());
+            let body = async |path: String| {
+                let body = issuer.answer(&path).unwrap().response.into_body();
+                String::from_utf8(axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap()
+            };
+            let discovery = format!("{}/.well-known/openid-configuration", path(url).trim_end_matches('/'));
+            let document: Value = serde_json::from_str(&body(discovery).await).unwrap();
+            assert_eq!((&document["issuer"], &document["jwks_uri"]), (&json!(url), &json!(jwks)));
+            assert_eq!(Issuer::pem_of(&body(path(jwks)).await).unwrap(), PEM);
+            assert!(issuer.answer("/elsewhere").is_none());
+        }
+        assert!(Issuer::pem_of("{}").is_err());
+    }
+
+    #[test]
+    fn audiences_are_one_or_many() {
+        let of = |aud: Value| -> Vec<String> {
+            serde_json::from_value::<Claims>(json!({"iss": "", "sub": "", "exp": 0, "aud": aud})).unwrap().aud
+        };
+        assert_eq!(of(json!("a")), ["a"]);
+        assert_eq!(of(json!(["a", "b"])), ["a", "b"]);
+        assert!(of(json!(1)).is_empty());
+    }
 }

@@ -1,17 +1,39 @@
 //! Declared clouds: YAML in the words of each cloud's Terraform provider, resource type → name → attributes, in which a
-//! run fills in its facts. Values are never in the file, only their names.
+//! run fills in its facts. Several documents are one declaration. `locals` says which account, project or tenant it is,
+//! see [`crate::config::Cloud::read`]. Values are never in the file, only their names.
 
 use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
 
 use crate::{Attempt, Error, Result};
 
 /// Fills in `${name}` for every fact and reads the text. What is left, `${value:…}`, is for [`value`].
 ///
 /// # Errors
-/// When it is no declaration, or has an element that the cloud does not evaluate.
+/// When it is no declaration, has an element that the cloud does not evaluate, or has a resource twice.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, facts: &[(&str, &str)]) -> Result<T> {
     let text = facts.iter().fold(text.to_owned(), |text, (name, fact)| text.replace(&format!("${{{name}}}"), fact));
-    serde_yaml::from_str(&text).attempting(|| format!("read the declared set-up of {cloud}"))
+    let attempted = || format!("read the declared set-up of {cloud}");
+    let mut resources = Mapping::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        for (kind, named) in Mapping::deserialize(document).attempting(attempted)? {
+            match (resources.entry(kind).or_insert_with(|| Mapping::new().into()), named) {
+                (Value::Mapping(all), Value::Mapping(named)) => {
+                    for (name, resource) in named {
+                        if let Some(twice) = all.insert(name.clone(), resource) {
+                            let twice = format!("{name:?} is declared twice, also as {twice:?}");
+                            return Err(Error::new(attempted(), twice));
+                        }
+                    }
+                }
+                (place, other) => *place = other,
+            }
+        }
+    }
+    resources.remove("locals");
+    serde_yaml::from_value(resources.into()).attempting(attempted)
 }
 
 /// The value that `${value:<name>}` stands for; `of` says whose it is.
@@ -29,10 +51,19 @@ pub(crate) fn value(reference: &str, of: &str, values: &BTreeMap<String, String>
 mod tests {
     use super::*;
 
+    type Kinds = BTreeMap<String, BTreeMap<String, String>>;
+
     #[test]
-    fn facts_are_filled_in_and_values_looked_up() {
-        let read: BTreeMap<String, String> = read("a: ${who}-${value:x}", "test", &[("who", "me")]).unwrap();
-        assert_eq!(read["a"], "me-${value:x}");
+    fn documents_are_merged_and_facts_filled_in() {
+        let text = "locals: {b: 1}\nkind: {a: '${who}-${value:x}'}\n---\nkind: {c: d}\n";
+        let kinds: Kinds = read(text, "test", &[("who", "me")]).unwrap();
+        let kind = [("a", "me-${value:x}"), ("c", "d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(kinds, Kinds::from([("kind".to_owned(), kind.into())]));
+        assert!(read::<Kinds>("kind: {a: b}\n---\nkind: {a: c}\n", "test", &[]).is_err());
+    }
+
+    #[test]
+    fn values_are_looked_up() {
         let values = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
         assert_eq!(value("${value:x}", "s", &values).unwrap(), "1");
         assert!(value("${value:y}", "s", &values).is_err());

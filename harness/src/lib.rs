@@ -3,6 +3,7 @@
 //! Data flows one way: [`components`] finds the programs, [`cluster`] makes a cluster of them, [`world`] adds the
 //! gateway with its clouds and [`gitops`], [`observe`] watches, [`judge`] names causes, and [`report`] tells.
 
+pub mod alone;
 pub mod cargo;
 pub mod cluster;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod suite;
+pub mod trial;
 pub mod world;
 
 use std::path::{Path, PathBuf};

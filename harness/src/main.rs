@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -9,20 +10,22 @@ use std::{
 use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 use trinity_e2e::{
+    alone::Alone,
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
     failure::{Attempt, Failure, Result},
+    judge::verdict::Conclusion,
     report::progress,
     run::{Job, e2e},
     selftest, workspace,
     world::{
-        Description, Run,
+        Cloud, Description, Run,
         outside::Outside,
         ownership::{Estate, State},
         sweep::{Which, sweep},
     },
 };
-use trinity_emulators::registry::Upstream;
+use trinity_emulators::{gateway::Bound, registry::Upstream};
 
 /// Would this multi-cloud secrets platform work, and if not, what exactly is wrong?
 #[derive(Parser)]
@@ -46,12 +49,15 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Task {
-    /// The main job: brings a world up, judges the platform, reports and cleans up.
+    /// The main job: brings a world of each cloud up, judges the platform, reports and cleans up.
     E2e {
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
         /// Working tree of the platform; its uncommitted changes count.
         #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
         platform: PathBuf,
-        /// Leave the world running; `down` ends it.
+        /// Leave the worlds running; `down` ends them.
         #[arg(long)]
         keep: bool,
         /// Test this release of External Secrets instead of the one that the platform pins.
@@ -63,6 +69,33 @@ enum Task {
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
+    },
+    /// Plays one cloud on this machine's loopback, for clients that find it there under its real host names.
+    Emulators {
+        /// The cloud.
+        #[arg(long, value_enum)]
+        cloud: Cloud,
+        /// Port on the loopback; 443 is what unchanged clients use.
+        #[arg(long, default_value_t = 8443)]
+        port: u16,
+        /// Address of the metadata server (GCP), for example 169.254.169.254:80.
+        #[arg(long)]
+        metadata: Option<SocketAddr>,
+        /// What stands in the cloud; by default that of the example platform.
+        #[arg(long)]
+        seed: Option<PathBuf>,
+        /// File with the values of secrets, by the names that the seed uses; without it they are made up.
+        #[arg(long)]
+        values: Option<PathBuf>,
+        /// Issuer whose service-account tokens are accepted; without it one is made up, with its private key.
+        #[arg(long, requires = "keys")]
+        issuer: Option<String>,
+        /// File with the issuer's key set, as `kubectl get --raw /openid/v1/jwks` prints it.
+        #[arg(long, requires = "issuer")]
+        keys: Option<PathBuf>,
+        /// Folder for certificates, values, journal and control socket; by default target/emulators/<cloud>.
+        #[arg(long)]
+        folder: Option<PathBuf>,
     },
     /// Everything that must pass in CI.
     Test {
@@ -109,6 +142,9 @@ enum Components {
     Verify,
 }
 
+/// Exit code of a run that proves nothing.
+const UNPROVEN: u8 = 2;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // These two must have one thread: they make namespaces.
@@ -129,9 +165,26 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { platform, operator, keep, fault, report } => {
-            let job = Job { cloud: "aws".into(), platform, operator, fault, keep, report };
-            Ok(exit(e2e(&store()?, &job).await?))
+        Task::E2e { cloud, platform, operator, keep, fault, report } => {
+            let job = Job { clouds: cloud, platform, operator, fault, keep, report };
+            Ok(match e2e(&store()?, &job).await? {
+                Conclusion::Passed => ExitCode::SUCCESS,
+                Conclusion::Failed => ExitCode::FAILURE,
+                Conclusion::Unproven => ExitCode::from(UNPROVEN),
+            })
+        }
+        Task::Emulators { cloud, port, metadata, seed, values, issuer, keys, folder } => {
+            let alone = Alone {
+                cloud,
+                port,
+                metadata,
+                seed,
+                values,
+                issuer: issuer.zip(keys),
+                folder: folder.unwrap_or_else(|| workspace().join(format!("target/emulators/{cloud}"))),
+            };
+            alone.play().await?;
+            Ok(ExitCode::SUCCESS)
         }
         Task::Test { filter } => Ok(exit(selftest::run(&store()?, &filter).await?)),
         Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
@@ -249,6 +302,8 @@ async fn gateway(config: &Path, outside: Option<&Path>, store: impl FnOnce() -> 
         Some(network) => Some(Arc::new(Outside::open(network, store()?)?) as Arc<dyn Upstream>),
         None => None,
     };
-    trinity_emulators::gateway::serve(config, upstream).await.attempting(|| "serve".into())?;
+    let attempted = || "play the internet".to_owned();
+    let gateway = Bound::open(config, upstream).await.attempting(attempted)?;
+    gateway.serve().await.attempting(attempted)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! What the conformance tests share: the world they run against, and claims about it that fail with a cause.
 
+pub mod caller;
 pub mod snapshot;
 
 use std::{path::PathBuf, time::Duration};
@@ -11,27 +12,14 @@ use trinity_e2e::{
     observe::{Expectation, until},
     world::Description,
 };
+
 use trinity_emulators::control;
+
+pub use trinity_e2e::world::Cloud;
 
 /// Time for a claim about a platform that is already up. A first synchronisation is over by then, so this covers
 /// the propagation of one change.
 pub const DEADLINE: Duration = Duration::from_secs(60);
-
-/// A cloud that a test runs for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cloud {
-    /// Amazon Web Services.
-    Aws,
-}
-
-impl Cloud {
-    /// Its name in worlds and manifests.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-        }
-    }
-}
 
 /// The world under test, as a test sees it.
 pub struct Subject {
@@ -54,9 +42,9 @@ impl Subject {
             "TRINITY_WORLD is not set: these tests need a world; `cargo run --release -- e2e` makes one and runs them",
         );
         let world = Description::read(&file).expect("TRINITY_WORLD names the world.json of a running world");
-        assert_eq!(world.cloud, cloud.name(), "the world at {} is of another cloud", file.display());
+        assert_eq!(world.cloud, cloud, "the world at {} is of another cloud", file.display());
         let client = world.client().await.expect("the world's kubeconfig can be used");
-        let control = control::Client::connect(&world.control).expect("the gateway's socket can be used");
+        let control = world.control().expect("the gateway's socket can be used");
         Self { world, client, control }
     }
 

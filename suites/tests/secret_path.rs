@@ -31,6 +31,8 @@ async fn backend(subject: &Subject) -> String {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn applications_are_synced_and_healthy(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -44,6 +46,8 @@ async fn applications_are_synced_and_healthy(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn operator_deployments_are_available(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -55,6 +59,8 @@ async fn operator_deployments_are_available(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn crds_are_established(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -67,6 +73,8 @@ async fn crds_are_established(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn store_is_valid(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -81,6 +89,8 @@ async fn store_is_valid(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn external_secret_is_synced(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -94,6 +104,8 @@ async fn external_secret_is_synced(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn secret_equals_what_the_backend_holds(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -108,6 +120,8 @@ async fn secret_equals_what_the_backend_holds(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn backend_change_arrives_after_forced_refresh(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
@@ -132,6 +146,8 @@ async fn backend_change_arrives_after_forced_refresh(#[case] cloud: Cloud) {
 
 #[rstest]
 #[case::aws(Cloud::Aws)]
+#[case::gcp(Cloud::Gcp)]
+#[case::azure(Cloud::Azure)]
 #[tokio::test]
 async fn live_objects_match_snapshots(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;

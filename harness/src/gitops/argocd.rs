@@ -21,6 +21,7 @@ use super::manifest::{Applier, parse};
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{condition, until},
+    world::Cloud,
 };
 
 /// Namespace of Argo CD; its cluster role bindings name it.
@@ -101,9 +102,9 @@ pub async fn ready(client: &Client, deadline: Duration) -> Result<()> {
 ///
 /// # Errors
 /// When the platform does not have it.
-pub fn root_file(platform: &Path, cloud: &str, cell: Option<&str>) -> Result<PathBuf> {
+pub fn root_file(platform: &Path, cloud: Cloud, cell: Option<&str>) -> Result<PathBuf> {
     let name = cell.map_or_else(|| "root.yaml".into(), |version| format!("root-eso-{version}.yaml"));
-    let file = platform.join("bootstrap").join(cloud).join(name);
+    let file = platform.join("bootstrap").join(cloud.name()).join(name);
     if file.exists() {
         return Ok(file);
     }

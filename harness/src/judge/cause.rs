@@ -1,6 +1,6 @@
 //! Causes, from events (the conditions of External Secrets say the same for all) and the gateway's journal.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Event;
@@ -14,7 +14,7 @@ use super::drift;
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{kinds::Kind, wait},
-    world::Description,
+    world::{Cloud, Description, OWN},
 };
 
 /// A cause that waiting does not cure.
@@ -22,6 +22,8 @@ use crate::{
 pub enum Cause {
     /// The cloud does not let the operator in, or not to this secret.
     IdentityRefused {
+        /// The cloud.
+        cloud: Cloud,
         /// Which link of the chain from service account to secret is broken.
         link: Link,
         /// What the cloud or the operator says.
@@ -33,6 +35,13 @@ pub enum Cause {
         object: String,
         /// Key in the backend.
         key: String,
+    },
+    /// The backend has the secret, and no version of it that can be read.
+    NoEnabledVersion {
+        /// The object that wants it.
+        object: String,
+        /// What the cloud says.
+        seen: String,
     },
     /// No registry has an image.
     ImageUnavailable {
@@ -65,24 +74,17 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name())?;
         match self {
-            Self::IdentityRefused { link, seen } => {
-                let (what, next) = match link {
-                    Link::Annotation => {
-                        ("the service account names no role", "annotate it with eks.amazonaws.com/role-arn")
-                    }
-                    Link::Trust => (
-                        "the role does not trust the operator's token",
-                        "compare the role's trust policy with the token's issuer, audience and subject",
-                    ),
-                    Link::Permission => {
-                        ("the role may not read the secret", "allow it in a policy of the role, by the secret's ARN")
-                    }
-                };
+            Self::IdentityRefused { cloud, link, seen } => {
+                let (what, next) = link.explained(*cloud);
                 write!(f, "{what}: {seen}\n  next: {next}")
             }
             Self::ValueMissing { object, key } => write!(
                 f,
                 "{object} wants {key:?}, and the backend has no such secret (Secret does not exist)\n  next: create it in the backend, or correct remoteRef.key"
+            ),
+            Self::NoEnabledVersion { object, seen } => write!(
+                f,
+                "{object} wants a secret whose current version is disabled or destroyed: {seen}\n  next: enable the version, or add a new one"
             ),
             Self::ImageUnavailable { image, pod } => write!(
                 f,
@@ -97,34 +99,111 @@ impl fmt::Display for Cause {
     }
 }
 
+impl Link {
+    /// What is broken, in the cloud's words, and what to do about it.
+    const fn explained(self, cloud: Cloud) -> (&'static str, &'static str) {
+        match (self, cloud) {
+            (Self::Annotation, Cloud::Aws) => {
+                ("the service account names no role", "annotate it with eks.amazonaws.com/role-arn")
+            }
+            (Self::Annotation, Cloud::Gcp) => (
+                "the Kubernetes service account calls as itself, because it names no Google service account",
+                "annotate it with iam.gke.io/gcp-service-account, or grant the role to the Kubernetes service account",
+            ),
+            (Self::Annotation, Cloud::Azure) => {
+                ("the service account names no client id", "annotate it with azure.workload.identity/client-id")
+            }
+            (Self::Trust, Cloud::Aws) => (
+                "the role does not trust the operator's token",
+                "compare the role's trust policy with the token's issuer, audience and subject",
+            ),
+            (Self::Trust, Cloud::Gcp) => (
+                "Google does not let the operator's token become the service account",
+                "compare the member of roles/iam.workloadIdentityUser on the service account with the token's subject, and \
+                 the cluster's workload pool with its audience",
+            ),
+            (Self::Trust, Cloud::Azure) => (
+                "Entra ID does not accept the operator's token for the identity",
+                "compare the identity's federated credential with the token's issuer, audience and subject",
+            ),
+            (Self::Permission, Cloud::Aws) => {
+                ("the role may not read the secret", "allow it in a policy of the role, by the secret's ARN")
+            }
+            (Self::Permission, Cloud::Gcp) => (
+                "the service account may not read the secret",
+                "grant it roles/secretmanager.secretAccessor on the secret",
+            ),
+            (Self::Permission, Cloud::Azure) => (
+                "the identity may not read the secret",
+                "assign it Key Vault Secrets User on the secret, or an access policy with get",
+            ),
+        }
+    }
+}
+
 impl Cause {
     /// One word for it, for machines.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::IdentityRefused { .. } => "identity-refused",
             Self::ValueMissing { .. } => "value-missing",
+            Self::NoEnabledVersion { .. } => "no-enabled-version",
             Self::ImageUnavailable { .. } => "image-unavailable",
             Self::Drift { .. } => "drift",
         }
     }
 }
 
+/// Operations in which a cluster's token becomes a cloud's credentials.
+const EXCHANGES: [&str; 4] = [
+    "iamcredentials:GenerateAccessToken",
+    "login:Token",
+    "securetoken:IdentityBindingToken",
+    "sts:AssumeRoleWithWebIdentity",
+];
+
+/// The latest call of the platform that the cloud refused, among some operations; its journal line knows more than the
+/// operator was told.
+fn refusal<'a>(requests: &'a [journal::Line], operations: &[&str]) -> Option<&'a journal::Line> {
+    let among = |l: &&journal::Line| l.note.action.as_deref().is_some_and(|action| operations.contains(&action));
+    requests.iter().rev().filter(among).find(|l| !l.note.canary && l.note.code.is_some())
+}
+
 /// The cause that a message of the operator names for certain. Ordering problems ("store not ready") pass and are none.
-/// `refusal` is the latest refusal of the cloud, which knows more than it told the operator.
-pub fn classify(object: &str, message: &str, refusal: Option<&journal::Line>) -> Option<Cause> {
-    let refused = |link, seen: &str| Some(Cause::IdentityRefused { link, seen: seen.to_owned() });
-    if message.contains("an IAM role must be associated with service account") {
-        return refused(Link::Annotation, message);
+/// `requests` are what the cloud was asked and answered.
+pub fn classify(cloud: Cloud, object: &str, message: &str, requests: &[journal::Line]) -> Option<Cause> {
+    let says = |texts: &[&str]| texts.iter().any(|text| message.contains(text));
+    let refused = |link, line: Option<&journal::Line>| {
+        let told = |line: &journal::Line| {
+            let text = |field: &Option<String>| field.clone().unwrap_or_default();
+            format!("{}: {}", text(&line.note.code), text(&line.note.reason))
+        };
+        Some(Cause::IdentityRefused { cloud, link, seen: line.map_or_else(|| message.to_owned(), told) })
+    };
+    if says(&["an IAM role must be associated with service account", "azure.workload.identity/client-id' is missing"]) {
+        return refused(Link::Annotation, None);
     }
-    if message.contains("AssumeRoleWithWebIdentity") {
-        let Some(line) = refusal else { return refused(Link::Trust, message) };
-        let (code, reason) = (line.note.code.clone().unwrap_or_default(), line.note.reason.clone().unwrap_or_default());
-        return refused(Link::Trust, &format!("{code}: {reason}"));
+    if says(&[
+        "AssumeRoleWithWebIdentity",
+        "unable to fetch identitybindingtoken",
+        "unable to generate gcp access token",
+        "AADSTS",
+    ]) {
+        return refused(Link::Trust, refusal(requests, &EXCHANGES));
     }
-    if message.contains("AccessDeniedException") {
-        return refused(Link::Permission, message);
+    if says(&["is in DISABLED state", "is in DESTROYED state", "SecretDisabled", "disabled secret"]) {
+        return Some(Cause::NoEnabledVersion { object: object.to_owned(), seen: message.to_owned() });
     }
-    if message.contains("Secret does not exist") {
+    if says(&["code = PermissionDenied"]) {
+        let line = refusal(requests, &["secretmanager:AccessSecretVersion"]);
+        // Without an annotation ESO calls with the pool's own token, whose principal has the pool in its name.
+        let itself = line.is_some_and(|l| l.note.caller.as_ref().is_some_and(|c| c.contains(".svc.id.goog")));
+        return refused(if itself { Link::Annotation } else { Link::Permission }, line);
+    }
+    if says(&["AccessDeniedException", "Code=\"Forbidden\"", "ERROR CODE: Forbidden"]) {
+        return refused(Link::Permission, None);
+    }
+    if says(&["Secret does not exist"]) {
         let key = message.split_once("(key: ").and_then(|(_, rest)| rest.split_once(')')).map_or("", |(key, _)| key);
         return Some(Cause::ValueMissing { object: object.to_owned(), key: key.to_owned() });
     }
@@ -150,12 +229,12 @@ fn nobody_has(image: &str, requests: &[journal::Line]) -> bool {
 /// When the API refuses a watch.
 pub async fn first(client: &Client, world: &Description) -> Result<Cause> {
     tokio::select! {
-        cause = from_events(client, &world.journal) => cause,
+        cause = from_events(client, world) => cause,
         cause = from_applications(client, world) => cause,
     }
 }
 
-async fn from_events(client: &Client, gateway: &Path) -> Result<Cause> {
+async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
     let attempted = || "watch the operator's events".to_owned();
     let config = Config::default().fields("type=Warning");
     let events = watcher(Api::<Event>::all(client.clone()), config).default_backoff().applied_objects();
@@ -166,17 +245,15 @@ async fn from_events(client: &Client, gateway: &Path) -> Result<Cause> {
             Err(e) if wait::passing(&e) => continue,
             Err(e) => return Err(Failure::new(attempted(), e)),
         };
+        if event.metadata.namespace.as_deref().is_some_and(|namespace| namespace.starts_with(OWN)) {
+            continue;
+        }
         let kind = event.involved_object.kind.clone().unwrap_or_default();
         let object = format!("{kind} {}", event.involved_object.name.clone().unwrap_or_default());
         let message = event.message.unwrap_or_default();
-        let requests = || journal::read(gateway).attempting(attempted);
+        let requests = || journal::read(&world.journal).attempting(attempted);
         let cause = match kind.as_str() {
-            "ClusterSecretStore" | "ExternalSecret" => {
-                let requests = requests()?;
-                let assumed = |l: &&journal::Line| l.note.action.as_deref() == Some("sts:AssumeRoleWithWebIdentity");
-                let refusal = requests.iter().rev().filter(assumed).find(|l| !l.note.canary && l.note.code.is_some());
-                classify(&object, &message, refusal)
-            }
+            "ClusterSecretStore" | "ExternalSecret" => classify(world.cloud, &object, &message, &requests()?),
             "Pod" => match not_pulled(&message) {
                 Some(image) if nobody_has(image, &requests()?) => {
                     Some(Cause::ImageUnavailable { image: image.to_owned(), pod: object })
@@ -214,40 +291,90 @@ async fn from_applications(client: &Client, world: &Description) -> Result<Cause
 mod tests {
     use super::*;
 
+    fn line(text: &str) -> journal::Line {
+        let rest =
+            r#""time":"2026-01-01T00:00:00Z","host":"h","method":"GET","path":"/","status":404,"milliseconds":0"#;
+        serde_json::from_str(&format!("{{{rest},{text}}}")).unwrap()
+    }
+
     #[test]
     fn messages_of_the_operator_name_their_cause() {
         let absent = "error processing spec.data[0] (key: provider-test-secret), err: Secret does not exist";
         assert_eq!(
-            classify("ExternalSecret a", absent, None),
+            classify(Cloud::Aws, "ExternalSecret a", absent, &[]),
             Some(Cause::ValueMissing { object: "ExternalSecret a".into(), key: "provider-test-secret".into() })
         );
-        let link = |message: &str| match classify("x", message, None) {
+        let link = |cloud, message: &str| match classify(cloud, "x", message, &[]) {
             Some(Cause::IdentityRefused { link, .. }) => Some(link),
             _ => None,
         };
-        assert_eq!(
-            link("operation error STS: AssumeRoleWithWebIdentity, https response error StatusCode: 403"),
-            Some(Link::Trust)
-        );
-        assert_eq!(
-            link("unable to create session: an IAM role must be associated with service account a (namespace: b)"),
-            Some(Link::Annotation)
-        );
-        assert_eq!(link("api error AccessDeniedException: User is not authorized"), Some(Link::Permission));
-        assert_eq!(classify("x", "could not get ClusterSecretStore \"trinity-aws\", not found", None), None);
+        for (cloud, expected, message) in [
+            (Cloud::Aws, Link::Annotation, "an IAM role must be associated with service account a (namespace: b)"),
+            (Cloud::Aws, Link::Trust, "operation error STS: AssumeRoleWithWebIdentity, https response error"),
+            (Cloud::Aws, Link::Permission, "api error AccessDeniedException: User is not authorized"),
+            (
+                Cloud::Gcp,
+                Link::Trust,
+                "unable to fetch identitybindingtoken: could not get idbindtoken token, status: 403",
+            ),
+            (
+                Cloud::Gcp,
+                Link::Trust,
+                "unable to generate gcp access token: rpc error: code = PermissionDenied desc = x",
+            ),
+            (Cloud::Gcp, Link::Permission, "unable to access Secret: rpc error: code = PermissionDenied desc = x"),
+            (
+                Cloud::Azure,
+                Link::Annotation,
+                "missing clientID: either serviceAccountRef or service account annotation 'azure.workload.identity/client-id' is missing",
+            ),
+            (
+                Cloud::Azure,
+                Link::Trust,
+                "FromAssertion(): http call(…)(POST) error: reply status code was 401: AADSTS700213: No",
+            ),
+            (
+                Cloud::Azure,
+                Link::Permission,
+                "keyvault.BaseClient#GetSecret: StatusCode=403 Code=\"Forbidden\" Message=\"x\"",
+            ),
+        ] {
+            assert_eq!(link(cloud, message), Some(expected), "{message}");
+        }
+        let disabled = "rpc error: code = FailedPrecondition desc = Secret Version [x] is in DISABLED state.";
+        assert_eq!(classify(Cloud::Gcp, "x", disabled, &[]).unwrap().name(), "no-enabled-version");
+        assert_eq!(classify(Cloud::Aws, "x", "could not get ClusterSecretStore \"trinity-aws\", not found", &[]), None);
+    }
+
+    #[test]
+    fn a_refusal_is_told_as_the_cloud_knows_it() {
+        let requests = [
+            line(r#""action":"login:Token","code":"AADSTS700213","reason":"the subject is a:b""#),
+            line(r#""action":"login:Token","code":"AADSTS50013","reason":"forged","canary":true"#),
+        ];
+        let cause = classify(Cloud::Azure, "x", "AADSTS700213: No matching", &requests).unwrap();
+        assert!(cause.to_string().contains("AADSTS700213: the subject is a:b"), "{cause}");
+        let denied = "rpc error: code = PermissionDenied desc = x";
+        let call = |caller| {
+            line(&format!(
+                r#""action":"secretmanager:AccessSecretVersion","code":"PERMISSION_DENIED","caller":"{caller}""#
+            ))
+        };
+        let link = |caller| match classify(Cloud::Gcp, "x", denied, &[call(caller)]) {
+            Some(Cause::IdentityRefused { link, .. }) => Some(link),
+            _ => None,
+        };
+        assert_eq!(link("p.svc.id.goog[ns/name]"), Some(Link::Annotation));
+        assert_eq!(link("a@p.iam.gserviceaccount.com"), Some(Link::Permission));
     }
 
     #[test]
     fn an_image_is_unavailable_only_when_nobody_has_it() {
-        let line = |reason: &str| {
-            let text = format!(
-                r#"{{"time":"2026-01-01T00:00:00Z","host":"registry","method":"GET","path":"/","status":404,"milliseconds":0,"code":"MANIFEST_UNKNOWN","reason":"{reason}"}}"#
-            );
-            serde_json::from_str::<journal::Line>(&text).unwrap()
-        };
+        let refused =
+            |image: &str| line(&format!(r#""code":"MANIFEST_UNKNOWN","reason":"nobody here has the image {image}""#));
         let image = not_pulled("Failed to pull image \"docker.io/some/app:2\": not found").unwrap();
-        assert!(nobody_has(image, &[line("nobody here has the image docker.io/some/app:2")]));
-        assert!(!nobody_has(image, &[line("nobody here has the image docker.io/some/app:1")]));
+        assert!(nobody_has(image, &[refused("docker.io/some/app:2")]));
+        assert!(!nobody_has(image, &[refused("docker.io/some/app:1")]));
         assert!(!nobody_has(image, &[]));
         assert_eq!(not_pulled("Back-off pulling image \"docker.io/some/app:2\""), None);
     }

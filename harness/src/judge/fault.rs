@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     command::Run,
     failure::{Attempt, Failure, Result},
+    world::Cloud,
 };
 
 /// One entry of the catalogue.
@@ -52,9 +53,9 @@ impl Fault {
     ///
     /// # Errors
     /// When there is none of that name.
-    pub fn read(catalogue: &Path, cloud: &str, name: &str) -> Result<Self> {
-        let folder = catalogue.join(cloud);
-        let names = names(&folder).attempting(|| format!("list {}", folder.display()))?;
+    pub fn read(catalogue: &Path, cloud: Cloud, name: &str) -> Result<Self> {
+        let folder = catalogue.join(cloud.name());
+        let names = names(&folder);
         if !names.iter().any(|known| known == name) {
             return Err(Failure::new(format!("find fault {name}"), format!("{} does not have it", folder.display()))
                 .next(format!("it has {}", names.join(", "))));
@@ -88,12 +89,13 @@ impl Fault {
 }
 
 /// Names of the faults in a folder of the catalogue, sorted.
-fn names(folder: &Path) -> std::io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(".yaml").map(ToOwned::to_owned));
-    }
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().strip_suffix(".yaml").map(ToOwned::to_owned))
+        .collect();
     names.sort();
-    Ok(names)
+    names
 }

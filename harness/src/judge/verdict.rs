@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::world::Cloud;
+
 /// Outcome of one claim. What was substituted or could not be run is never a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome", content = "reason")]
@@ -12,6 +14,8 @@ pub enum Outcome {
     Passed,
     /// Seen not to hold, with the cause.
     Failed(String),
+    /// Seen, and worth nothing, with the reason.
+    Unproven(String),
     /// Not tried, with the reason.
     NotRun(String),
 }
@@ -19,6 +23,8 @@ pub enum Outcome {
 /// One claim and its outcome.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The world's cloud; nothing when it is about the whole run.
+    pub cloud: Option<Cloud>,
     /// Group, for example `canaries` or `secret_path`.
     pub group: String,
     /// The claim.
@@ -33,7 +39,7 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that took no time of its own.
     pub fn new(group: &str, claim: impl Into<String>, outcome: Outcome) -> Self {
-        Self { group: group.into(), claim: claim.into(), outcome, took: Duration::ZERO }
+        Self { cloud: None, group: group.into(), claim: claim.into(), outcome, took: Duration::ZERO }
     }
 
     /// With the time that the claim took.
@@ -43,8 +49,61 @@ impl Verdict {
         self
     }
 
+    /// About the world of a cloud.
+    #[must_use]
+    pub const fn of(mut self, cloud: Cloud) -> Self {
+        self.cloud = Some(cloud);
+        self
+    }
+
+    /// Cloud and group, for people.
+    pub fn subject(&self) -> String {
+        self.cloud.map_or_else(|| self.group.clone(), |cloud| format!("{cloud} {}", self.group))
+    }
+
     /// Whether it was seen not to hold.
     pub const fn failed(&self) -> bool {
         matches!(self.outcome, Outcome::Failed(_))
+    }
+}
+
+/// What a whole run concludes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing failed.
+    Passed,
+    /// Something failed.
+    Failed,
+    /// Nothing failed, and that proves nothing.
+    Unproven,
+}
+
+impl Conclusion {
+    /// From all verdicts of a run.
+    pub fn of(verdicts: &[Verdict]) -> Self {
+        if verdicts.iter().any(Verdict::failed) {
+            Self::Failed
+        } else if verdicts.iter().any(|v| matches!(v.outcome, Outcome::Unproven(_))) {
+            Self::Unproven
+        } else {
+            Self::Passed
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unproven_is_no_pass_and_a_failure_is_told_first() {
+        let verdicts = |outcomes: &[Outcome]| -> Vec<Verdict> {
+            outcomes.iter().map(|o| Verdict::new("group", "claim", o.clone())).collect()
+        };
+        let (passed, failed) = (Outcome::Passed, Outcome::Failed("why".into()));
+        let (unproven, not_run) = (Outcome::Unproven("why".into()), Outcome::NotRun("why".into()));
+        assert_eq!(Conclusion::of(&verdicts(&[passed.clone(), not_run])), Conclusion::Passed);
+        assert_eq!(Conclusion::of(&verdicts(&[passed, unproven.clone()])), Conclusion::Unproven);
+        assert_eq!(Conclusion::of(&verdicts(&[unproven, failed])), Conclusion::Failed);
     }
 }

@@ -123,6 +123,15 @@ pub fn ready_node(node: Option<&Node>) -> Expectation {
 
 /// `Ready` of an External Secrets object is True, with this reason.
 pub fn ready_because(reason: &'static str) -> impl Fn(Option<&DynamicObject>) -> Expectation {
+    ready("True", reason)
+}
+
+/// `Ready` of an External Secrets object is False, with this reason.
+pub fn not_ready_because(reason: &'static str) -> impl Fn(Option<&DynamicObject>) -> Expectation {
+    ready("False", reason)
+}
+
+fn ready(status: &'static str, reason: &'static str) -> impl Fn(Option<&DynamicObject>) -> Expectation {
     move |object| {
         let Some(object) = object else {
             return Expectation::pending("it does not exist");
@@ -131,7 +140,7 @@ pub fn ready_because(reason: &'static str) -> impl Fn(Option<&DynamicObject>) ->
         let Some(ready) = conditions.into_iter().flatten().find(|c| c["type"] == "Ready") else {
             return Expectation::pending("it has no condition Ready");
         };
-        if ready["status"] == "True" && ready["reason"] == reason {
+        if ready["status"] == status && ready["reason"] == reason {
             return Expectation::Held;
         }
         let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
@@ -232,6 +241,9 @@ mod tests {
             Expectation::pending("Ready is False (SecretSyncedError): m")
         );
         assert!(matches!(condition(Some(&with("True", "SecretDeleted"))), Expectation::Pending(_)));
+        let refused = not_ready_because("SecretSyncedError");
+        assert_eq!(refused(Some(&with("False", "SecretSyncedError"))), Expectation::Held);
+        assert!(matches!(refused(Some(&with("True", "SecretSynced"))), Expectation::Pending(_)));
         assert!(matches!(condition(None), Expectation::Pending(_)));
     }
 

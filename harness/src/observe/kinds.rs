@@ -14,6 +14,8 @@ pub enum Kind {
     ClusterSecretStore,
     /// external-secrets.io/v1 ExternalSecret.
     ExternalSecret,
+    /// external-secrets.io/v1 SecretStore.
+    SecretStore,
 }
 
 impl Kind {
@@ -23,6 +25,7 @@ impl Kind {
             Self::Application => ("argoproj.io", "v1alpha1", "Application"),
             Self::ClusterSecretStore => ("external-secrets.io", "v1", "ClusterSecretStore"),
             Self::ExternalSecret => ("external-secrets.io", "v1", "ExternalSecret"),
+            Self::SecretStore => ("external-secrets.io", "v1", "SecretStore"),
         };
         ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
     }

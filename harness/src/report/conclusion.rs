@@ -1,23 +1,42 @@
-//! The last lines of a run: phases, one line per verdict, and what was tested with the counts.
+//! The last lines of a run: phases, verdicts, and what was tested with the counts.
 
 use std::{path::Path, time::Duration};
 
 use super::table;
-use crate::judge::verdict::{Outcome, Verdict};
+use crate::judge::verdict::{Conclusion, Outcome, Verdict};
 
-/// Prints the conclusion on standard output.
-pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'static str, Duration)]) {
+/// Prints the conclusion on standard output: one line per verdict, but a group of which all passed is one line.
+pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'static str, Duration)]) -> Conclusion {
     println!("{}", table::phases(times));
-    let mut counts = [0; 3];
-    for verdict in verdicts {
-        let (place, word, why) = match &verdict.outcome {
-            Outcome::Passed => (0, "passed", String::new()),
-            Outcome::Failed(why) => (1, "FAILED", format!("\n        {}", why.replace('\n', "\n        "))),
-            Outcome::NotRun(why) => (2, "not run", format!(": {why}")),
-        };
-        counts[place] += 1;
-        println!("{word:>8}  {} {}{why}", verdict.group, verdict.claim);
+    let mut counts = [0; 4];
+    for group in verdicts.chunk_by(|a, b| a.subject() == b.subject()) {
+        if let [_, _, ..] = group
+            && group.iter().all(|v| v.outcome == Outcome::Passed)
+        {
+            counts[0] += group.len();
+            println!("{:>8}  {}: {} claims", "passed", group[0].subject(), group.len());
+            continue;
+        }
+        for verdict in group {
+            let (place, word, why) = match &verdict.outcome {
+                Outcome::Passed => (0, "passed", String::new()),
+                Outcome::Failed(why) => (1, "FAILED", format!("\n          {}", why.replace('\n', "\n          "))),
+                Outcome::Unproven(why) => (2, "UNPROVEN", format!(": {why}")),
+                Outcome::NotRun(why) => (3, "not run", format!(": {why}")),
+            };
+            counts[place] += 1;
+            println!("{word:>8}  {} {}{why}", verdict.subject(), verdict.claim);
+        }
     }
+    let [passed, failed, unproven, not_run] = counts;
     println!("report: {}", report.display());
-    println!("{headline}: {} passed, {} failed, {} not run", counts[0], counts[1], counts[2]);
+    let conclusion = Conclusion::of(verdicts);
+    match conclusion {
+        Conclusion::Unproven => println!(
+            "{headline}: UNPROVEN, {passed} passed, {failed} failed, {unproven} unproven, {not_run} not run: what a cloud \
+             accepts that it must refuse takes the proof from all that passed in it"
+        ),
+        _ => println!("{headline}: {passed} passed, {failed} failed, {not_run} not run"),
+    }
+    conclusion
 }

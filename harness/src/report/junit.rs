@@ -10,31 +10,34 @@ use crate::{
     world::description::Provenance,
 };
 
-/// Writes `target`: the suites from `nextest` when that file is there, and `verdicts`. Every suite of the verdicts has
+/// Writes `target`: the `suites` from those of nextest's files that are there, and `verdicts`. Every suite of the verdicts has
 /// the components and their sources as properties.
 ///
 /// # Errors
 /// When a file cannot be read or written.
-pub fn write(target: &Path, nextest: &Path, verdicts: &[Verdict], components: &[Provenance]) -> Result<()> {
+pub fn write(target: &Path, suites: &[&Path], verdicts: &[Verdict], components: &[Provenance]) -> Result<()> {
     let mut report = Report::new("trinity-e2e");
-    if nextest.exists() {
+    for nextest in suites.iter().filter(|file| file.exists()) {
         let text = fs::read_to_string(nextest).attempting(|| format!("read {}", nextest.display()))?;
         let own = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", nextest.display()))?;
         report.add_test_suites(own.test_suites);
     }
-    let mut groups: Vec<&str> = verdicts.iter().map(|v| v.group.as_str()).collect();
-    groups.dedup();
-    for group in groups {
-        let mut suite = TestSuite::new(group);
+    for group in verdicts.chunk_by(|a, b| a.subject() == b.subject()) {
+        let mut suite = TestSuite::new(group[0].subject());
         for part in components {
             suite.add_property((part.name.as_str(), format!("{} from {}", part.version, part.origin).as_str()));
         }
-        for verdict in verdicts.iter().filter(|v| v.group == group) {
+        for verdict in group {
             let status = match &verdict.outcome {
                 Outcome::Passed => TestCaseStatus::success(),
                 Outcome::Failed(why) => {
                     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
                     status.set_message(why.as_str());
+                    status
+                }
+                Outcome::Unproven(why) => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+                    status.set_message(format!("unproven: {why}"));
                     status
                 }
                 Outcome::NotRun(why) => {
@@ -67,7 +70,7 @@ mod tests {
             Verdict::new("suites", "secret_path", Outcome::NotRun("the platform is not up".into())),
         ];
         let components = [Provenance { name: "etcd".into(), version: "3.6.4".into(), origin: "build".into() }];
-        write(&file, &folder.path().join("absent.xml"), &verdicts, &components).unwrap();
+        write(&file, &[&folder.path().join("absent.xml")], &verdicts, &components).unwrap();
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.contains("tests=\"3\"") && text.contains("failures=\"1\""), "{text}");
         assert!(text.contains("3.6.4 from build"), "{text}");

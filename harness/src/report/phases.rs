@@ -7,32 +7,37 @@ use tracing::info;
 /// Phases in order.
 #[derive(Debug)]
 pub struct Phases {
+    of: &'static str,
     done: Vec<(&'static str, Duration)>,
     running: (&'static str, Instant),
 }
 
 impl Phases {
-    /// Begins with a first phase.
-    pub fn begin(name: &'static str) -> Self {
-        info!("{name} …");
-        Self { done: Vec::new(), running: (name, Instant::now()) }
+    /// Begins with a first phase; `of` says whose phases they are.
+    pub fn begin(of: &'static str, name: &'static str) -> Self {
+        info!("{of}: {name} …");
+        Self { of, done: Vec::new(), running: (name, Instant::now()) }
     }
 
     /// Ends the running phase and begins another.
     pub fn next(&mut self, name: &'static str) {
-        self.end();
-        info!("{name} …");
+        self.close();
+        info!("{}: {name} …", self.of);
         self.running = (name, Instant::now());
     }
 
     /// Ends the running phase and returns all.
-    pub fn end(&mut self) -> &[(&'static str, Duration)] {
+    pub fn end(&mut self) -> Vec<(&'static str, Duration)> {
+        self.close();
+        self.done.clone()
+    }
+
+    fn close(&mut self) {
         let (name, begun) = self.running;
         if !name.is_empty() {
             self.done.push((name, begun.elapsed()));
             self.running = ("", begun);
         }
-        &self.done
     }
 
     /// Name of the running phase.

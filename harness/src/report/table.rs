@@ -9,17 +9,19 @@ use kube::{Api, Client, core::DynamicObject};
 use super::digest::Digester;
 use crate::{
     observe::kinds::Kind,
+    trial::Record,
     world::{Description, description::Provenance},
 };
 
-/// One line per ExternalSecret: cloud, store, external secret and Kubernetes Secret, as they are now. What cannot be
-/// read is said in its cell.
-pub async fn secrets(client: &Client, world: &Description) -> String {
+/// One row per ExternalSecret of a world: cloud, store, external secret and Kubernetes Secret, as they are now. What
+/// cannot be read is said in its cell.
+pub async fn secrets(client: &Client, world: &Description) -> Vec<[String; 4]> {
     let digest = Digester::new(&world.digest_key);
-    let mut table = table(["cloud", "store", "external secret", "kubernetes secret"]);
+    let cloud = || world.cloud.to_string();
+    let mut rows = Vec::new();
     match Kind::ExternalSecret.all(client).list(&kube::api::ListParams::default()).await {
         Ok(list) if list.items.is_empty() => {
-            table.add_row([world.cloud.as_str(), "none", "none", "none"]);
+            rows.push([cloud(), "none".into(), "none".into(), "none".into()]);
         }
         Ok(list) => {
             for object in list {
@@ -43,8 +45,8 @@ pub async fn secrets(client: &Client, world: &Description) -> String {
                     Ok(None) => "missing".into(),
                     Err(e) => e.to_string(),
                 };
-                table.add_row([
-                    world.cloud.clone(),
+                rows.push([
+                    cloud(),
                     format!("{store}: {state}"),
                     format!("{namespace}/{name}: {}", ready(&object)),
                     format!("{namespace}/{target}: {secret}"),
@@ -52,9 +54,37 @@ pub async fn secrets(client: &Client, world: &Description) -> String {
             }
         }
         Err(e) => {
-            table.add_row([world.cloud.clone(), "unknown".into(), e.to_string(), "unknown".into()]);
+            rows.push([cloud(), "unknown".into(), e.to_string(), "unknown".into()]);
         }
     }
+    rows
+}
+
+/// The rows of all worlds.
+pub fn secret_rows<'a>(rows: impl Iterator<Item = &'a [String; 4]>) -> String {
+    let mut table = table(["cloud", "store", "external secret", "kubernetes secret"]);
+    for row in rows {
+        table.add_row(row);
+    }
+    table.to_string()
+}
+
+/// Phases of all worlds side by side, and the most memory each has used.
+pub fn worlds(records: &[Record]) -> String {
+    let mut table = Table::new();
+    let clouds = records.iter().map(|r| format!("{} (s)", r.cloud));
+    table.load_style(ASCII_MARKDOWN).set_header(std::iter::once("world".to_owned()).chain(clouds));
+    let names = records.iter().map(|r| &r.phases).max_by_key(|phases| phases.len());
+    for (name, _) in names.into_iter().flatten() {
+        let times = records.iter().map(|r| {
+            let took = r.phases.iter().find(|(phase, _)| phase == name);
+            took.map_or_else(String::new, |(_, took)| format!("{:.1}", took.as_secs_f64()))
+        });
+        table.add_row(std::iter::once((*name).to_owned()).chain(times));
+    }
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let peaks = records.iter().map(|r| r.memory.map_or_else(|| "unknown".into(), mib));
+    table.add_row(std::iter::once("memory, peak".to_owned()).chain(peaks));
     table.to_string()
 }
 

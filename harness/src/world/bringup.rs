@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,12 +19,12 @@ use kube::{
 };
 use trinity_emulators::{
     authority,
-    aws::canaries::{Canaries, Outcome},
+    canary::{Outcome, Probe},
     config, control, git,
 };
 
 use super::{
-    Description, Parts,
+    Cloud, Description, Parts,
     ownership::{Claim, Estate},
     sweep,
 };
@@ -42,22 +43,17 @@ use crate::{
     observe::{condition, until},
 };
 
-/// The account that the declared AWS set-up belongs to; service account annotations of platforms name it.
-const ACCOUNT: &str = "111122223333";
-const REGION: &str = "us-east-1";
-const LOCALSTACK: &str = "127.0.0.1:4566";
+/// Where a machine of Google's cloud finds its metadata server.
+const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
 /// Time for a step of the bring-up; the slowest, Argo CD's first start, takes 20 s on two cores.
 const STEP: Duration = Duration::from_secs(120);
 /// Time for a platform to come up, from its root application to all Synced and Healthy.
 pub const PLATFORM: Duration = Duration::from_secs(300);
-/// Audience of AWS's tokens.
-const AUDIENCE: &str = "sts.amazonaws.com";
-
 /// What a world shall be.
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// The cloud.
-    pub cloud: String,
+    pub cloud: Cloud,
     /// Working tree of the platform.
     pub platform: PathBuf,
     /// File with the cloud's declared set-up.
@@ -79,7 +75,7 @@ impl World {
     /// # Errors
     /// What could not be started. What was made until then is removed; the logs are kept in `report`.
     pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str, report: &Path) -> Result<Self> {
-        let (claim, network) = estate.claim_world(&wish.cloud, run)?;
+        let (claim, network) = estate.claim_world(wish.cloud, run)?;
         match Self::build(&claim, network, parts, wish, run).await {
             Ok((description, supervisor)) => Ok(Self { description, claim, supervisor }),
             Err(failure) => {
@@ -104,30 +100,27 @@ impl World {
     ) -> Result<(Description, Supervisor)> {
         let folder = &claim.folder;
         let path = |name: &str| folder.join(name);
-        let issuer =
-            format!("https://oidc.eks.{REGION}.amazonaws.com/id/{}", &hash_bytes(run.as_bytes())[..32].to_uppercase());
+        let cloud = config::Cloud::read(wish.cloud.name(), &wish.declared)
+            .attempting(|| format!("find out which {} it is", wish.cloud))?;
+        let (issuer, jwks) = cloud.issuer(&hash_bytes(claim.name.as_bytes())[..32]);
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
         write(&path("gateway.crt"), &minted.certificate, 0o644)?;
         write(&path("gateway.key"), &minted.key, 0o600)?;
         let repository = git::bare_in(folder);
         git::snapshot(&wish.platform, &repository).await.attempting(|| "take a snapshot of the platform".into())?;
-        let root = argocd::root_file(&wish.platform, &wish.cloud, parts.operator.cell())?;
+        let root = argocd::root_file(&wish.platform, wish.cloud, parts.operator.cell())?;
         let gateway = config::Config {
             https: (network.node(), 443).into(),
-            registry: REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?,
+            registry: Some(REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?),
+            metadata: matches!(cloud, config::Cloud::Gcp(_)).then(|| METADATA.into()),
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
             authority: config::Pair { certificate: path("gateway.crt"), key: path("gateway.key") },
             git: repositories(&root, &repository)?,
             charts: vec![config::Charts { host: "charts.external-secrets.io".into(), archives: parts.charts.clone() }],
             images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
-            issuer: config::Issuer { url: issuer.clone(), key: path("pki/sa.pub") },
-            aws: config::Aws {
-                account: ACCOUNT.into(),
-                region: REGION.into(),
-                backend: format!("http://{LOCALSTACK}"),
-                declared: wish.declared.clone(),
-            },
+            issuer: config::Issuer { url: issuer.clone(), jwks: jwks.clone(), key: path("pki/sa.pub") },
+            clouds: vec![cloud.clone()],
         };
         write(
             &path("gateway.json"),
@@ -142,6 +135,7 @@ impl World {
             etcd: &parts.etcd,
             coredns: &parts.coredns,
             issuer: &issuer,
+            jwks: &jwks,
             images: &parts.unpacked,
             trust: &path("gateway.crt"),
         })?;
@@ -156,11 +150,12 @@ impl World {
                 )
                 .notifies(),
         );
-        plan.processes.push(localstack(parts, folder));
+        plan.addresses.extend(gateway.metadata.map(|address| address.ip()));
         let description = Description {
             run: run.into(),
             name: claim.name.clone(),
-            cloud: wish.cloud.clone(),
+            cloud: wish.cloud,
+            emulated: cloud,
             folder: folder.clone(),
             kubectl: parts.kubernetes.join("kubectl"),
             kubeconfig: path("pki/admin.conf"),
@@ -169,6 +164,7 @@ impl World {
             gateway: gateway.https,
             authority: path("gateway.crt"),
             issuer,
+            jwks,
             token_key: path("pki/sa.key"),
             platform: wish.platform.clone(),
             root,
@@ -190,6 +186,11 @@ impl World {
     /// A future that ends only when a process of the world dies, with its last words.
     pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
         self.supervisor.broken()
+    }
+
+    /// The most memory that all processes of the world have used at once (bytes), if the kernel tells.
+    pub fn memory_peak(&self) -> Option<u64> {
+        Hierarchies::find().ok()?.memory_peak(&self.claim.name)
     }
 
     /// Ends the world and removes every trace of it.
@@ -244,13 +245,20 @@ impl Description {
         }
     }
 
+    /// A client of the gateway's control interface.
+    ///
+    /// # Errors
+    /// When it cannot be set up.
+    pub fn control(&self) -> Result<control::Client> {
+        control::Client::connect(&self.control, self.cloud.name()).attempting(|| "reach the gateway".into())
+    }
+
     /// Creates the declared secrets with these values.
     ///
     /// # Errors
     /// When the cloud refuses.
     pub async fn fill_cloud(&self, values: &BTreeMap<String, String>) -> Result<()> {
-        let control = control::Client::connect(&self.control).attempting(|| "reach the gateway".into())?;
-        control.apply(values.clone()).await.attempting(|| format!("set up cloud {}", self.cloud))
+        self.control()?.apply(values.clone()).await.attempting(|| format!("set up cloud {}", self.cloud))
     }
 
     /// Waits for API server and node, installs Argo CD, and waits until it is ready.
@@ -276,41 +284,23 @@ impl Description {
         let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
         until(api.clone(), account, "the default service account exists", STEP, condition::exists).await?;
         let request = TokenRequest {
-            spec: TokenRequestSpec { audiences: vec![AUDIENCE.into()], ..TokenRequestSpec::default() },
+            spec: TokenRequestSpec { audiences: vec![self.emulated.audience()], ..TokenRequestSpec::default() },
             ..TokenRequest::default()
         };
         let issued = api
             .create_token_request(account, &PostParams::default(), &request)
             .await
             .attempting(|| format!("get a token of service account {namespace}/{account}"))?;
-        let canaries = Canaries {
+        let probe = Probe {
             gateway: self.gateway,
             authority: self.authority.clone(),
-            region: REGION.into(),
-            account: ACCOUNT.into(),
+            cloud: self.emulated.clone(),
+            issuer: self.issuer.clone(),
             token: issued.status.map(|s| s.token).unwrap_or_default(),
             token_key: self.token_key.clone(),
         };
-        canaries.run().await.attempting(|| "send the canaries".into())
+        probe.run().await.attempting(|| "send the canaries".into())
     }
-}
-
-/// LocalStack as the keeper of values, without its web sockets, downloads and telemetry.
-fn localstack(parts: &Parts, folder: &Path) -> Process {
-    let home = folder.join("localstack").display().to_string();
-    Process::new("localstack", &parts.localstack)
-        .args(["-m", "localstack.runtime.main"])
-        // It is needed seconds later, and until then the control plane needs the processors.
-        .after("kube-apiserver")
-        .env("DISABLE_EVENTS", "1")
-        .env("EAGER_SERVICE_LOADING", "1")
-        .env("FILESYSTEM_ROOT", format!("{home}/root"))
-        .env("GATEWAY_LISTEN", LOCALSTACK)
-        .env("HOME", home.clone())
-        .env("LOCALSTACK_VOLUME_DIR", format!("{home}/volume"))
-        .env("SERVICES", "secretsmanager")
-        .env("SKIP_INFRA_DOWNLOADS", "1")
-        .env("TMPDIR", folder.join("tmp").display().to_string())
 }
 
 /// The repository under the URL that the root application names.

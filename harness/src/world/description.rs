@@ -6,7 +6,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use trinity_emulators::config;
 
+use super::Cloud;
 use crate::judge::verdict::{Outcome, Verdict};
 
 /// A world that is up, as its owner wrote it down. Suites, `kubeconfig` and `down` read it.
@@ -16,8 +18,10 @@ pub struct Description {
     pub run: String,
     /// Name of the world, unique on this machine, for example `aws-3f9c`.
     pub name: String,
-    /// The cloud: `aws`, `gcp` or `azure`.
-    pub cloud: String,
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Which account, project or tenant of it is emulated.
+    pub emulated: config::Cloud,
     /// Folder that holds everything of the world.
     pub folder: PathBuf,
     /// The kubectl of the release under test.
@@ -34,6 +38,8 @@ pub struct Description {
     pub authority: PathBuf,
     /// Issuer URL of the cluster's service-account tokens.
     pub issuer: String,
+    /// URL of the issuer's key set.
+    pub jwks: String,
     /// Private key that signs service-account tokens (PEM): canaries forge with it.
     pub token_key: PathBuf,
     /// Working tree of the platform under test.

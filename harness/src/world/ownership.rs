@@ -9,6 +9,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::Cloud;
 use crate::{
     cluster::embedded::{cgroups::Hierarchies, network::Network, preflight},
     failure::{Attempt, Failure, Result},
@@ -90,7 +91,7 @@ impl Estate {
     ///
     /// # Errors
     /// When no slot is free, or folder or control groups cannot be made.
-    pub fn claim_world(&self, cloud: &str, run: &str) -> Result<(Claim, Network)> {
+    pub fn claim_world(&self, cloud: Cloud, run: &str) -> Result<(Claim, Network)> {
         let _guard = self.lock()?;
         let held: Vec<u8> = self.worlds().iter().filter_map(|folder| slot(folder)).collect();
         let routes = Command::new("ip")

@@ -17,8 +17,6 @@ pub struct Parts {
     pub etcd: PathBuf,
     /// CoreDNS.
     pub coredns: PathBuf,
-    /// Python of LocalStack's environment.
-    pub localstack: PathBuf,
     /// Argo CD's manifests.
     pub argocd: PathBuf,
     /// Charts to serve.
@@ -40,7 +38,7 @@ impl Parts {
     /// The first that no source has.
     pub async fn find(store: &Store, operator: Option<&str>) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
-        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "localstack", "argocd-files"]).await?;
+        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "argocd-files"]).await?;
         let operator = store.operator(operator).await?;
         let references: Vec<&str> = store
             .lock
@@ -69,7 +67,6 @@ impl Parts {
             kubernetes: path("kubernetes"),
             etcd: path("etcd").join("etcd"),
             coredns: path("coredns").join("coredns"),
-            localstack: path("localstack").join("bin/python"),
             argocd: path("argocd-files").join("core-install.yaml"),
             charts: vec![operator.chart.path.join(format!("external-secrets-{}.tgz", operator.version))],
             images,

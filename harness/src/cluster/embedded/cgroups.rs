@@ -143,6 +143,15 @@ impl Hierarchies {
         ids
     }
 
+    /// The most memory that the world's processes have used at once (bytes), if the kernel tells.
+    pub fn memory_peak(&self, world: &str) -> Option<u64> {
+        self.mounts
+            .iter()
+            .map(|mount| mount.join(PARENT).join(world))
+            .flat_map(|group| ["memory.max_usage_in_bytes", "memory.peak"].map(|file| group.join(file)))
+            .find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+    }
+
     /// Removes the world's groups, and the common parent when it is empty. They hold no process any more.
     ///
     /// # Errors

@@ -227,7 +227,8 @@ fn isolate(plan: &Plan) -> Result<()> {
 fn connect(plan: &Plan) -> Result<()> {
     let network = plan.network;
     let (node, dns, machine) = (network.node(), network.dns(), network.machine());
-    for arguments in [
+    let further = plan.addresses.iter().map(|address| format!("addr add {address} dev lo"));
+    let commands = [
         "link set lo up".to_owned(),
         format!("addr add {node}/24 dev eth0"),
         "link set eth0 up".into(),
@@ -236,7 +237,8 @@ fn connect(plan: &Plan) -> Result<()> {
         format!("route add {} via {machine}", network.services()),
         // Whatever else a Pod calls does not exist, and it learns that at once instead of by a timeout.
         "route add unreachable default".into(),
-    ] {
+    ];
+    for arguments in commands.into_iter().chain(further) {
         let output =
             Command::new("ip").args(arguments.split(' ')).output().attempting(|| format!("run `ip {arguments}`"))?;
         if !output.status.success() {

@@ -1,6 +1,6 @@
 //! What PID 1 of a world has to do: the hand-over from the harness to [`super::init`], as a JSON file.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Plan {
     pub hostname: String,
     /// Addresses.
     pub network: Network,
+    /// Further addresses that the world itself answers, reachable from its Pods.
+    pub addresses: Vec<IpAddr>,
     /// Folders of the machine that get an empty memory file system, private to the world.
     pub scratch: Vec<PathBuf>,
     /// File that holds the machine's network namespace, in the world's mounts only.

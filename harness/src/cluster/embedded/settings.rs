@@ -46,6 +46,8 @@ pub struct Inputs<'a> {
     pub coredns: &'a Path,
     /// Issuer URL of service-account tokens.
     pub issuer: &'a str,
+    /// URL of the issuer's key set.
+    pub jwks: &'a str,
     /// Folder of unpacked images.
     pub images: &'a Path,
     /// Certificate authorities that every container trusts (PEM file).
@@ -77,6 +79,7 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
         logs: inputs.folder.join("logs"),
         hostname: pki::NODE.into(),
         network: inputs.network,
+        addresses: Vec::new(),
         scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
         outside: inputs.folder.join(OUTSIDE),
         sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
@@ -297,7 +300,7 @@ config_path = "{registry}"
                     "--requestheader-group-headers=X-Remote-Group".into(),
                     "--requestheader-username-headers=X-Remote-User".into(),
                     format!("--service-account-issuer={}", self.0.issuer),
-                    format!("--service-account-jwks-uri={}/keys", self.0.issuer),
+                    format!("--service-account-jwks-uri={}", self.0.jwks),
                     format!("--service-account-key-file={}", pki("sa.pub")),
                     format!("--service-account-signing-key-file={}", pki("sa.key")),
                     format!("--service-cluster-ip-range={}", network.services()),

@@ -1,0 +1,158 @@
+//! A cloud by itself, on this machine's loopback, for people who only want that.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rsa::{
+    RsaPrivateKey,
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+    rand_core::{OsRng, RngCore},
+};
+use serde_json::json;
+use trinity_emulators::{
+    authority,
+    config::{self, Config},
+    control,
+    gateway::Bound,
+    issuer::Issuer,
+};
+
+use crate::{
+    failure::{Attempt, Failure, Result},
+    workspace,
+    world::{Cloud, declared::declaration},
+};
+
+/// What to play.
+#[derive(Clone, Debug)]
+pub struct Alone {
+    /// The cloud.
+    pub cloud: Cloud,
+    /// Port on the loopback.
+    pub port: u16,
+    /// Address of the metadata server.
+    pub metadata: Option<SocketAddr>,
+    /// The declared set-up; without one, that of the example platform with what canaries need.
+    pub seed: Option<PathBuf>,
+    /// File with the values of `${value:…}`, a mapping in JSON or YAML; without one they are made up.
+    pub values: Option<PathBuf>,
+    /// Issuer of the tokens that the cloud shall accept, and the file with its key set; without them one is made up.
+    pub issuer: Option<(String, PathBuf)>,
+    /// Folder for the authority, the issuer, the values, the journal and the control socket.
+    pub folder: PathBuf,
+}
+
+impl Alone {
+    /// Plays the cloud until the process ends.
+    ///
+    /// # Errors
+    /// When something that was named cannot be used, or a port is taken.
+    pub async fn play(self) -> Result<()> {
+        // Keys and values will be in it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).attempting(|| self.what("make"))?;
+        let folder = self.folder.canonicalize().attempting(|| self.what("resolve"))?;
+        let path = |name: &str| folder.join(name);
+        for socket in ["control.sock", "gateway.jsonl"].map(path) {
+            match fs::remove_file(&socket) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Failure::new(format!("remove {}", socket.display()), e));
+                }
+                _ => {}
+            }
+        }
+        let seed = match &self.seed {
+            Some(file) => fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?,
+            None => declaration(&workspace().join(format!("fixtures/worlds/{}.yaml", self.cloud)), self.cloud)?,
+        };
+        save(&path("seed.yaml"), &seed)?;
+        let cloud = config::Cloud::read(self.cloud.name(), &path("seed.yaml")).attempting(|| "read the seed".into())?;
+        let minted = authority::mint("trinity-e2e emulators").attempting(|| "mint an authority".into())?;
+        save(&path("ca.crt"), &minted.certificate)?;
+        save(&path("ca.key"), &minted.key)?;
+        let issuer = self.issuer(&cloud, &path)?;
+        let values = self.values(&seed)?;
+        save(&path("values.json"), &json!(values).to_string())?;
+        let config = Config {
+            https: (Ipv4Addr::LOCALHOST, self.port).into(),
+            registry: None,
+            metadata: self.metadata,
+            control: path("control.sock"),
+            journal: path("gateway.jsonl"),
+            authority: config::Pair { certificate: path("ca.crt"), key: path("ca.key") },
+            git: Vec::new(),
+            charts: Vec::new(),
+            images: config::Images::default(),
+            issuer: issuer.clone(),
+            clouds: vec![cloud.clone()],
+        };
+        let attempted = || format!("play {}", self.cloud);
+        let gateway = Bound::open(config, None).await.attempting(attempted)?;
+        let serving = tokio::spawn(gateway.serve());
+        let control = control::Client::connect(&path("control.sock"), self.cloud.name()).attempting(attempted)?;
+        control.apply(values).await.attempting(attempted)?;
+        println!("{} is played on 127.0.0.1:{} for {}", self.cloud, self.port, cloud.hosts().join(", "));
+        if let Some(address) = self.metadata {
+            println!("its metadata server on {address}");
+        }
+        println!("trust {}", path("ca.crt").display());
+        println!("tokens of {} for audience {} are accepted", issuer.url, cloud.audience());
+        println!(
+            "in {}: values.json, gateway.jsonl (every call), control.sock (clock, faults, secrets)",
+            folder.display()
+        );
+        println!("ready");
+        serving.await.attempting(attempted)?.attempting(attempted)
+    }
+
+    fn what(&self, verb: &str) -> String {
+        format!("{verb} {}", self.folder.display())
+    }
+
+    /// The issuer that was named, or one that is made up; its private key is for whoever mints tokens then.
+    fn issuer(&self, cloud: &config::Cloud, path: &impl Fn(&str) -> PathBuf) -> Result<config::Issuer> {
+        let key = path("issuer.pub");
+        if let Some((url, keys)) = &self.issuer {
+            let text = fs::read_to_string(keys).attempting(|| format!("read {}", keys.display()))?;
+            save(&key, &Issuer::pem_of(&text).attempting(|| format!("use {}", keys.display()))?)?;
+            return Ok(config::Issuer { url: url.clone(), jwks: format!("{}/jwks", url.trim_end_matches('/')), key });
+        }
+        let attempted = || "make up an issuer".to_owned();
+        let private = RsaPrivateKey::new(&mut OsRng, 2048).attempting(attempted)?;
+        save(&path("issuer.key"), &private.to_pkcs8_pem(LineEnding::LF).attempting(attempted)?)?;
+        let public = private.to_public_key().to_public_key_pem(LineEnding::LF).attempting(attempted)?;
+        save(&key, &public)?;
+        let (url, jwks) = cloud.issuer(&format!("{:032x}", u128::from(OsRng.next_u64())));
+        let kid = Issuer::new(&url, &jwks, &public).and_then(|i| i.key_id()).attempting(attempted)?;
+        let told = json!({"url": url, "kid": kid, "key": path("issuer.key"), "audience": cloud.audience()});
+        save(&path("issuer.json"), &told.to_string())?;
+        Ok(config::Issuer { url, jwks, key })
+    }
+
+    /// The values that were named, or one for every name in the seed.
+    fn values(&self, seed: &str) -> Result<BTreeMap<String, String>> {
+        if let Some(file) = &self.values {
+            let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
+            return serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()));
+        }
+        let names = seed.split("${value:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
+        Ok(names.map(|name| (name.to_owned(), format!("made-up-{:016x}", OsRng.next_u64()))).collect())
+    }
+}
+
+/// Writes a file that only its owner reads.
+fn save(path: &Path, text: &str) -> Result<()> {
+    use std::io::Write;
+    fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .attempting(|| format!("write {}", path.display()))
+}

@@ -1,0 +1,237 @@
+//! One world of a run, from bring-up to teardown, and everything that is judged in it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use futures::future::{BoxFuture, Shared};
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+use trinity_emulators::canary::{Finding, Outcome as Canary};
+
+use crate::{
+    failure::{Attempt, Failure, Result},
+    gitops::argocd,
+    judge::{
+        cause, outside,
+        verdict::{Outcome, Verdict},
+    },
+    observe::{condition, kinds::Kind, until_all},
+    report::{Phases, bundle, redact::Redactor, table},
+    suite::Suites,
+    world::{
+        Cloud, Description, Parts, World,
+        bringup::{PLATFORM, Wish},
+        ownership::Estate,
+    },
+};
+
+/// The suites' compilation, which all trials of a run wait for.
+pub type Compiled = Shared<BoxFuture<'static, Result<()>>>;
+
+/// What a trial needs of its run.
+pub struct Trial<'a> {
+    /// Where worlds live.
+    pub estate: &'a Estate,
+    /// What they are made from.
+    pub parts: &'a Parts,
+    /// The run.
+    pub run: &'a str,
+    /// The world.
+    pub wish: Wish,
+    /// nextest with the suites.
+    pub suites: Suites,
+    /// Their compilation.
+    pub compiled: Compiled,
+    /// Whether the world shall outlive the run.
+    pub keep: bool,
+    /// Folder for what is reported of this world.
+    pub report: PathBuf,
+}
+
+/// What is known of a world after its trial.
+pub struct Record {
+    /// Its cloud.
+    pub cloud: Cloud,
+    /// All verdicts.
+    pub verdicts: Vec<Verdict>,
+    /// Rows of the table of secrets.
+    pub secrets: Vec<[String; 4]>,
+    /// Phases with their times.
+    pub phases: Vec<(&'static str, Duration)>,
+    /// Most memory that the world has used at once (bytes); nothing when it was never measured.
+    pub memory: Option<u64>,
+    /// The suites' JUnit file, when they have run.
+    pub junit: PathBuf,
+}
+
+impl Trial<'_> {
+    /// Brings the world up, judges the platform in it, and takes the world down.
+    ///
+    /// # Errors
+    /// When the world could not be removed or reported; what was seen of the platform is in the verdicts.
+    pub async fn hold(self) -> Result<Record> {
+        let cloud = self.wish.cloud;
+        let mut phases = Phases::begin(cloud.name(), "cluster");
+        let mut verdicts = Vec::new();
+        let (mut secrets, mut memory) = (Vec::new(), None);
+        let values = values(cloud);
+        match uninterrupted(World::start(self.estate, self.parts, &self.wish, self.run, &self.report)).await {
+            Ok(world) => {
+                let description = world.description.clone();
+                info!("world {} is up, its folder is {}", description.name, description.folder.display());
+                let outcome = tokio::select! {
+                    outcome = uninterrupted(self.judge(&description, &values, &mut phases, &mut verdicts)) => outcome,
+                    failure = world.broken() => Err(failure),
+                };
+                if let Err(failure) = outcome {
+                    verdicts.push(unfinished(&phases, &failure));
+                }
+                phases.next("report");
+                verdicts.push(outside::verdict(&description.journal)?);
+                let described = self.describe(&description, &values, verdicts.iter().any(Verdict::failed)).await;
+                memory = world.memory_peak();
+                phases.next("teardown");
+                if self.keep {
+                    world.keep().await?;
+                    info!(
+                        "world {} goes on: `trinity-e2e kubeconfig {0}` shows how to reach it, `trinity-e2e down` ends it",
+                        description.name
+                    );
+                } else {
+                    world.stop().await?;
+                }
+                secrets = described?;
+            }
+            Err(failure) => verdicts.push(unfinished(&phases, &failure)),
+        }
+        for group in ["canaries", "platform", "suites", "outside"] {
+            if !verdicts.iter().any(|v| v.group == group) {
+                verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
+            }
+        }
+        let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud)).collect();
+        let (phases, junit) = (phases.end(), self.suites.junit().to_owned());
+        Ok(Record { cloud, verdicts, secrets, phases, memory, junit })
+    }
+
+    /// Everything between "the API server serves" and the verdicts.
+    async fn judge(
+        &self,
+        world: &Description,
+        values: &BTreeMap<String, String>,
+        phases: &mut Phases,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<()> {
+        let client = world.client().await?;
+        phases.next("argo cd");
+        let cloud = async {
+            world.fill_cloud(values).await?;
+            world.canaries(&client).await
+        };
+        let (canaries, ()) = tokio::try_join!(cloud, world.install_argocd(&client, &self.parts.argocd))?;
+        verdicts.extend(canaries.iter().map(canary));
+        phases.next("platform");
+        let verdict = platform(world, &client).await?;
+        let up = !verdict.failed();
+        verdicts.push(verdict);
+        let (group, claim) = ("suites", "all claims");
+        if !up {
+            verdicts.push(Verdict::new(group, claim, Outcome::NotRun("the platform did not come up".into())));
+            return Ok(());
+        }
+        phases.next("suites");
+        self.compiled.clone().await?;
+        let begun = Instant::now();
+        let outcome = match self.suites.run(world).await? {
+            true => Outcome::Passed,
+            false => Outcome::Failed("see the claims above and in the JUnit file".into()),
+        };
+        verdicts.push(Verdict::new(group, claim, outcome).took(begun.elapsed()));
+        Ok(())
+    }
+
+    /// The state of the world's secrets; and the evidence, when something failed.
+    async fn describe(
+        &self,
+        world: &Description,
+        values: &BTreeMap<String, String>,
+        failed: bool,
+    ) -> Result<Vec<[String; 4]>> {
+        let client = world.client().await?;
+        let secrets = table::secrets(&client, world).await;
+        let redactor = Redactor::new(values.values().cloned());
+        bundle::journal(&self.report, world, &redactor)?;
+        if failed {
+            let folder = self.report.join("bundle");
+            bundle::write(&folder, &client, world, &redactor).await?;
+            info!("evidence is in {}", folder.display());
+        }
+        Ok(secrets)
+    }
+}
+
+/// Does `work`, unless somebody ends the run by SIGINT or SIGTERM.
+pub async fn uninterrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let attempted = || "listen for signals".to_owned();
+    let mut interrupt = signal(SignalKind::interrupt()).attempting(attempted)?;
+    let mut terminate = signal(SignalKind::terminate()).attempting(attempted)?;
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupt.recv() => Err(Failure::new("finish the run", "it was interrupted (SIGINT)")),
+        _ = terminate.recv() => Err(Failure::new("finish the run", "it was ended (SIGTERM)")),
+    }
+}
+
+fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
+    Verdict::new("run", format!("phase {:?} completes", phases.current()), Outcome::Failed(failure.to_string()))
+}
+
+/// Secret values of one world, by the names that declared clouds use. They are made anew for every run and are in the
+/// cloud's backend and this process only.
+fn values(cloud: Cloud) -> BTreeMap<String, String> {
+    use rsa::rand_core::{OsRng, RngCore};
+    let unique = || format!("{:016x}", OsRng.next_u64());
+    let message = serde_json::json!({"message": format!("hello-from-{cloud}-{}", unique())});
+    BTreeMap::from([("provider_test".to_owned(), message.to_string()), ("canary".to_owned(), unique())])
+}
+
+/// Waits for the platform, or for the first certain cause why it cannot come up.
+async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
+    let begun = Instant::now();
+    let root = argocd::plant(client, &world.root).await?;
+    let what = format!("{root} and all its applications are Synced and Healthy");
+    let claim = condition::tree_synced_and_healthy(format!("{}/{root}", argocd::NAMESPACE));
+    let outcome = tokio::select! {
+        up = until_all(Kind::Application.all(client), &what, PLATFORM, claim) => match up {
+            Ok(()) => Outcome::Passed,
+            Err(failure) => Outcome::Failed(failure.to_string()),
+        },
+        found = cause::first(client, world) => Outcome::Failed(found?.to_string()),
+    };
+    Ok(Verdict::new("platform", what, outcome).took(begun.elapsed()))
+}
+
+/// An accepted canary does not fail the platform: it takes all proof away.
+fn canary(canary: &Canary) -> Verdict {
+    let outcome = match canary.finding() {
+        Finding::Behaved => Outcome::Passed,
+        Finding::Permissive => Outcome::Unproven(format!("the cloud accepted it instead of {}", canary.expected)),
+        Finding::Different => Outcome::Failed(format!("expected {}, seen {}", canary.expected, canary.seen)),
+    };
+    Verdict::new("canaries", format!("{} → {}", canary.name, canary.expected), outcome)
+}
+
+/// Makes the folder in which a world's reports go.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder(report: &std::path::Path, cloud: Cloud) -> Result<PathBuf> {
+    let folder = report.join(cloud.name());
+    fs::create_dir_all(&folder).attempting(|| format!("make {}", folder.display()))?;
+    Ok(folder)
+}
