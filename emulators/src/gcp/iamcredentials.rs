@@ -164,16 +164,19 @@ fn permit(project: &Project, caller: &Caller, by: &Principal, permission: &str, 
         true => !made(Check::Binding),
         false => bound.iter().any(|binding| binding.member.is(by)),
     };
+    let denied = |reason: String| {
+        let message = format!("Permission '{permission}' denied on resource (or it may not exist).");
+        Err(Refusal::new(Code::PermissionDenied, message)
+            .info("IAM_PERMISSION_DENIED", "iam.googleapis.com", [("permission", permission)])
+            .because(reason))
+    };
     if !granted {
         let members: Vec<_> = bound.iter().map(|b| b.member.text()).collect();
-        let message = format!("Permission '{permission}' denied on resource (or it may not exist).");
-        return Err(Refusal::new(Code::PermissionDenied, message)
-            .info("IAM_PERMISSION_DENIED", "iam.googleapis.com", [("permission", permission)])
-            .because(format!("{email} is bound to {members:?} and not to {by}")));
+        return denied(format!("{email} is bound to {members:?} and not to {by}"));
     }
     if account.disabled && made(Check::Disabled) {
         // That it fails is documented; code and wording are not verified.
-        return Err(Refusal::new(Code::FailedPrecondition, format!("Service account {email} is disabled.")));
+        return denied(format!("service account {email} is disabled"));
     }
     Ok(())
 }
