@@ -73,14 +73,14 @@ pub(crate) async fn answer(project: &Project, request: Request) -> Answer {
     let full = format!("google.iam.credentials.v1.IAMCredentials.{method}");
     let caller = match authenticate(project, request.headers(), Api { service: HOST, method: &full }) {
         Ok(caller) => caller,
-        Err((refusal, principal)) => return transport::by(transport::refuse(grpc, &refusal), principal.as_ref()),
+        Err(refusal) => return transport::refuse(grpc, &refusal),
     };
     let answer = match method {
         "GenerateAccessToken" if grpc => transport::unary(request, |message| generate(project, &caller, message)).await,
         "GenerateAccessToken" if request.method() == "POST" => rest(project, &caller, &request, resource),
         method => transport::refuse(grpc, &Refusal::unplayed(method)),
     };
-    transport::by(answer, Some(&caller.principal))
+    transport::by(answer, &caller.principal)
 }
 
 fn rest(project: &Project, caller: &Caller, request: &Request, resource: &str) -> Answer {

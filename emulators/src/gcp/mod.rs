@@ -97,14 +97,14 @@ async fn secrets(project: &Project, location: Option<&str>, request: Request) ->
     let method = format!("google.cloud.secretmanager.v1.SecretManagerService.{}", operation.name());
     let caller = match authenticate(project, request.headers(), Api { service: SECRETMANAGER, method: &method }) {
         Ok(caller) => caller,
-        Err((refusal, principal)) => return transport::by(transport::refuse(grpc, &refusal), principal.as_ref()),
+        Err(refusal) => return transport::refuse(grpc, &refusal),
     };
     let manager = SecretManager { project, caller: &caller, location };
     let answer = match grpc {
         true => grpc::answer(&manager, operation, request).await,
         false => rest::answer(&manager, operation, resource, &request),
     };
-    transport::by(answer, Some(&caller.principal))
+    transport::by(answer, &caller.principal)
 }
 
 impl Cloud for Project {

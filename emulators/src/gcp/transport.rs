@@ -69,8 +69,8 @@ pub(crate) fn refuse(grpc: bool, refusal: &Refusal) -> Answer {
 }
 
 /// The answer with its caller noted.
-pub(crate) fn by(mut answer: Answer, principal: Option<&Principal>) -> Answer {
-    answer.note.caller = principal.map(ToString::to_string);
+pub(crate) fn by(mut answer: Answer, principal: &Principal) -> Answer {
+    answer.note.caller = Some(principal.to_string());
     answer
 }
 
