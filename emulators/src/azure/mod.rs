@@ -1,29 +1,48 @@
-//! Not played yet.
+//! An Azure tenant as far as secrets need it: Entra ID that exchanges federated tokens, Key Vault that keeps secrets and
+//! decides who may read them, and the resource manager that makes and unmakes vaults.
 
+mod access;
+mod administrator;
+mod bearer;
 pub mod canaries;
 pub mod declared;
+#[cfg(test)]
+mod denial;
+mod federation;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod lifecycle;
+mod login;
+mod management;
+mod refusal;
+mod scope;
+mod secrets;
+mod tenant;
+mod vault;
+mod vaults;
+
+pub use tenant::Tenant;
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
-
 use crate::{
-    Answer, Error, Request, Result,
-    cloud::{Cloud, Ground, Later, Trouble},
-    config,
+    Answer, Request, Result,
+    cloud::{Cloud, Later, Trouble},
 };
 
-/// The cloud.
-#[derive(Clone)]
-pub struct Tenant;
+/// The service that a host belongs to.
+enum Service {
+    Login,
+    Management,
+    Vault,
+}
 
-impl Tenant {
-    /// Opens it.
-    ///
-    /// # Errors
-    /// Not played yet.
-    pub fn open(_: &config::Azure, _: Ground) -> Result<Self> {
-        Ok(Self)
+fn service(host: &str) -> Option<Service> {
+    match host {
+        host if login::HOSTS.contains(&host) => Some(Service::Login),
+        management::HOST => Some(Service::Management),
+        host => host.strip_suffix(vault::DOMAIN).filter(|name| !name.contains('.')).map(|_| Service::Vault),
     }
 }
 
@@ -32,39 +51,54 @@ impl Cloud for Tenant {
         "azure"
     }
 
-    fn plays(&self, _: &str) -> bool {
-        false
+    fn plays(&self, host: &str) -> bool {
+        service(host).is_some()
     }
 
-    fn operation(&self, _: &str, _: &Request) -> String {
-        String::new()
+    fn operation(&self, host: &str, request: &Request) -> String {
+        let operation = match service(host) {
+            Some(Service::Login) => login::operation(request),
+            Some(Service::Management) => management::operation(request),
+            Some(Service::Vault) | None => vault::operation(request),
+        };
+        operation.into()
     }
 
-    fn answer<'a>(&'a self, _: &'a str, _: Request) -> Later<'a, Answer> {
-        Box::pin(async { Answer::text(StatusCode::NOT_IMPLEMENTED, "") })
+    fn answer<'a>(&'a self, host: &'a str, request: Request) -> Later<'a, Answer> {
+        Box::pin(async move {
+            match service(host) {
+                Some(Service::Login) => login::answer(self, &request),
+                Some(Service::Management) => management::answer(self, &request),
+                Some(Service::Vault) | None => vault::answer(self, host, &request),
+            }
+        })
     }
 
-    fn trouble(&self, _: &str, _: &Request, _: Trouble) -> Answer {
-        Answer::text(StatusCode::NOT_IMPLEMENTED, "")
+    fn trouble(&self, host: &str, request: &Request, trouble: Trouble) -> Answer {
+        match service(host) {
+            Some(Service::Login) => login::trouble(self, request, trouble),
+            Some(Service::Management) => management::trouble(trouble),
+            Some(Service::Vault) | None => vault::trouble(trouble),
+        }
     }
 
-    fn declare(&self, _: &str) -> Result<()> {
-        Ok(())
+    fn declare(&self, text: &str) -> Result<()> {
+        self.set_up(text)
     }
 
-    fn apply<'a>(&'a self, _: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
-        Box::pin(async { Ok(()) })
+    fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
+        Box::pin(self.load(values))
     }
 
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {
-        Box::pin(async move { Err(Error::new(format!("read {name}"), "not played yet")) })
+        Box::pin(self.value(name))
     }
 
-    fn write<'a>(&'a self, name: &'a str, _: &'a str) -> Later<'a, Result<()>> {
-        Box::pin(async move { Err(Error::new(format!("write {name}"), "not played yet")) })
+    fn write<'a>(&'a self, name: &'a str, value: &'a str) -> Later<'a, Result<()>> {
+        Box::pin(self.put(name, value))
     }
 
     fn delete<'a>(&'a self, name: &'a str) -> Later<'a, Result<()>> {
-        Box::pin(async move { Err(Error::new(format!("delete {name}"), "not played yet")) })
+        Box::pin(self.remove(name))
     }
 }

@@ -1,0 +1,1 @@
+//! The life of secrets and vaults, transition by transition.
