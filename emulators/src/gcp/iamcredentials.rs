@@ -65,10 +65,7 @@ pub(crate) fn operation(request: &Request) -> String {
 pub(crate) async fn answer(project: &Project, request: Request) -> Answer {
     let grpc = transport::is_grpc(&request);
     let Some((method, resource)) = method(&request) else {
-        return match grpc {
-            true => transport::refuse(true, &Refusal::unplayed("this method")),
-            false => Answer::text(StatusCode::NOT_FOUND, "Not Found"),
-        };
+        return transport::unknown(grpc);
     };
     let full = format!("google.iam.credentials.v1.IAMCredentials.{method}");
     let caller = match authenticate(project, request.headers(), Api { service: HOST, method: &full }) {
@@ -159,7 +156,9 @@ fn permit(project: &Project, caller: &Caller, by: &Principal, permission: &str, 
         return Err(Refusal::new(Code::NotFound, format!("Not found; Gaia id not found for email {email:.200}"))
             .because("no such service account is declared"));
     };
-    let bound: Vec<_> = caller.policy.of_account(email).filter(|b| b.role.gives(permission)).collect();
+    let name = format!("projects/{}/serviceAccounts/{email}", project.id);
+    let bindings = caller.policy.of_account(email).chain(caller.policy.of_project());
+    let bound: Vec<_> = bindings.filter(|b| b.role.gives(permission) && b.covers(&name)).collect();
     let granted = match bound.is_empty() {
         true => !made(Check::Binding),
         false => bound.iter().any(|binding| binding.member.is(by)),

@@ -486,6 +486,50 @@ async fn what_is_asked_of_a_service_account_must_be_right() {
 }
 
 #[tokio::test]
+async fn a_chain_of_delegation_needs_every_link() {
+    let cluster = Cluster::new();
+    let (first, last) = ("trinity-canary", "trinity-unbound");
+    let account = |id: &str| format!("{id}@{PROJECT}.iam.gserviceaccount.com");
+    let linked = format!(
+        r#"
+google_service_account:
+  first: {{account_id: {first}}}
+  last: {{account_id: {last}}}
+google_service_account_iam_member:
+  first:
+    service_account_id: projects/{PROJECT}/serviceAccounts/{}
+    role: roles/iam.serviceAccountTokenCreator
+    member: serviceAccount:{PROJECT}.svc.id.goog[default/default]
+  last:
+    service_account_id: projects/{PROJECT}/serviceAccounts/{}
+    role: roles/iam.serviceAccountTokenCreator
+    member: serviceAccount:{}
+"#,
+        account(first),
+        account(last),
+        account(first)
+    );
+    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let chained = async |delegates: &[&str]| {
+        let request = GenerateAccessTokenRequest {
+            name: format!("projects/-/serviceAccounts/{}", account(last)),
+            delegates: delegates.iter().map(|id| format!("projects/-/serviceAccounts/{}", account(id))).collect(),
+            scope: vec![CLOUD_PLATFORM.into()],
+            ..GenerateAccessTokenRequest::default()
+        };
+        let answer = cluster.credentials().generate_access_token(bearing(&federated, request)).await;
+        answer.map_or_else(|status| code(&status), |_| "success".into())
+    };
+    cluster.project.declare(&linked).unwrap();
+    assert_eq!(chained(&[first]).await, "success");
+    assert_eq!(chained(&[]).await, "PERMISSION_DENIED");
+    assert_eq!(chained(&[first, last]).await, "PERMISSION_DENIED");
+    let user = linked.replacen("serviceAccountTokenCreator", "workloadIdentityUser", 1);
+    cluster.project.declare(&user).unwrap();
+    assert_eq!(chained(&[first]).await, "PERMISSION_DENIED");
+}
+
+#[tokio::test]
 async fn refusals_tell_programs_why() {
     let cluster = Cluster::applied().await;
     let token = canary(&cluster).await;
@@ -589,6 +633,7 @@ fn a_declaration_that_is_wrong_leaves_the_old_one() {
         ("project: ${project}\n", "project: another\n"),
         ("secret: projects/${project}/secrets/forbidden", "secret: projects/${project}/secrets/misspelt"),
         ("secret_id: forbidden", "secret_id: trinity-canary"),
+        ("secret_id: provider-test-secret\n    role", "secret_id: misspelt\n    role"),
         ("replication: {auto: {}}", "replication: {}"),
         ("disabled: true", "off: true"),
     ] {

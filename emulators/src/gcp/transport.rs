@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
+use axum::{body::Body, http::StatusCode};
 use prost::Message;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -66,6 +66,17 @@ pub(crate) fn refuse(grpc: bool, refusal: &Refusal) -> Answer {
     match grpc {
         true => Answer::plain(refusal.status().into_http()).noting(refusal.note()),
         false => refusal.answer(),
+    }
+}
+
+/// The answer to a call of a method that does not exist, or is not played.
+pub(crate) fn unknown(grpc: bool) -> Answer {
+    match grpc {
+        true => refuse(true, &Refusal::unplayed("this method")),
+        false => Answer::text(StatusCode::NOT_FOUND, "Not Found").noting(Note {
+            code: Some(name(Code::NotFound).0.into()),
+            ..Note::finding("there is no such REST method, or it is not played")
+        }),
     }
 }
 
