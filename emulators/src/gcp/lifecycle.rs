@@ -672,6 +672,33 @@ fn requests_are_named_alike_on_both_transports() {
 }
 
 proptest! {
+    /// Whatever arrives at whichever host has a name of one line, and nobody is taken for anybody.
+    #[test]
+    fn no_request_is_too_strange(
+        host in "secretmanager|iamcredentials|securetoken|sts|secretmanager\\.us-central1\\.rep|metadata",
+        method in "GET|POST|PATCH|DELETE|PUT",
+        path in "/(v1/projects/-/serviceAccounts/a:generateAccessToken|v1/token|v1/identitybindingtoken|computeMetadata/v1/[a-z/]{0,20}|v1/[!-~]{0,40})(\\?[!-~]{0,20})?",
+        flavor in "Google|other",
+        media in "application/(json|grpc|x-www-form-urlencoded)",
+        body in proptest::collection::vec(any::<u8>(), 0..80),
+    ) {
+        let host = if host == "metadata" { host } else { format!("{host}.googleapis.com") };
+        let request = axum::http::Request::builder()
+            .method(method.as_str())
+            .uri(path)
+            .header("metadata-flavor", flavor)
+            .header("content-type", media)
+            .header("authorization", "Bearer ya29.made-up")
+            .body(Bytes::from(body));
+        prop_assume!(request.is_ok());
+        let request = request.unwrap();
+        let operation = SHARED.project.operation(&host, &request);
+        prop_assert!(operation.len() < 200 && !operation.contains('\n'), "{operation}");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(SHARED.project.answer(&host, request));
+        prop_assert!(answer.note.caller.is_none());
+    }
+
     /// Whatever arrives at Secret Manager, nobody gets in who has no token, and the process stays.
     #[test]
     fn nothing_made_up_is_let_in(
