@@ -57,18 +57,27 @@ fn signer(key: &RsaPrivateKey) -> EncodingKey {
 
 impl Cluster {
     pub fn new() -> Self {
-        let public = KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
-        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &public).unwrap();
+        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &Self::key().1).unwrap();
         let kid = issuer.key_id().unwrap();
-        let config = config::Gcp {
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
+        Self { project: Project::open(&Self::config(), ground).unwrap(), kid }
+    }
+
+    /// The configured project.
+    pub fn config() -> config::Gcp {
+        config::Gcp {
             project: PROJECT.into(),
             number: NUMBER.into(),
             location: "us-central1".into(),
             cluster: "trinity".into(),
             declared: DECLARED.into(),
-        };
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        Self { project: Project::open(&config, ground).unwrap(), kid }
+        }
+    }
+
+    /// The cluster's key, private and public, PEM.
+    pub fn key() -> (String, String) {
+        let private = KEYS[0].to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+        (private, KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
     }
 
     /// With the declared secrets and their values.
