@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use super::fixture::{CANARY, Cluster, DISABLED, PLATFORM, POLICIES, POWERLESS, UNBOUND, VAULT};
-use crate::check::{Check, without};
+use crate::{
+    check::{Check, without},
+    cloud::Cloud,
+};
 
 const SECRETS: &str = "https://vault.azure.net/.default";
 const MANAGEMENT: &str = "https://management.azure.com/.default";
@@ -171,11 +174,11 @@ const ROWS: &[Row] = &[
 
 /// Takes the role assignments of the platform's identity away.
 fn revoke(cluster: &Cluster) {
-    let (object, nobody) = ("aaaaaaaa-0000-4000-8000-000000000000", "aaaaaaaa-0000-4000-8000-00000000dead");
+    let (principal, nobody) = ("principal_id: aaaaaaaa-0000-4000-8000-000000000000", "principal_id: nobody");
     let text = Cluster::declared();
     let (before, assignments) = text.split_once("azurerm_role_assignment:").unwrap();
-    let changed = format!("{before}azurerm_role_assignment:{}", assignments.replace(object, nobody));
-    cluster.tenant.set_up(&changed).unwrap();
+    let changed = format!("{before}azurerm_role_assignment:{}", assignments.replace(principal, nobody));
+    cluster.tenant.declare(&changed).unwrap();
 }
 
 const CHECKS: [Check; 13] = [
@@ -240,8 +243,8 @@ fn the_journal_tells_no_permission_and_permission_elsewhere_apart() {
     let reason = |client| {
         let token = cluster.exchange(client, &cluster.token(of_canary), SECRETS).unwrap();
         let path = "/secrets/provider-test-secret?api-version=7.6";
-        cluster.call(&token, "GET", VAULT, path, &Value::Null).reason.unwrap()
+        cluster.call(&token, "GET", VAULT, path, &Value::Null).note.reason.unwrap()
     };
-    assert_eq!(reason(POWERLESS), "no role of the caller has this action in this vault");
-    assert_eq!(reason(CANARY), "a role of the caller has this action, but for other secrets");
+    assert_eq!(reason(POWERLESS), "ForbiddenByRbac: no role of the caller has this action in this vault");
+    assert_eq!(reason(CANARY), "ForbiddenByRbac: a role of the caller has this action, but for other secrets");
 }

@@ -1,4 +1,4 @@
-//! A tenant for tests: the declared one of `fixtures/worlds/azure.yaml`, and a cluster's token key.
+//! A tenant for tests: the declared one of `fixtures`, and a cluster's token key.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -20,6 +20,7 @@ use crate::{
     cloud::{Cloud, Ground},
     config,
     issuer::{Issuer, Trust},
+    journal::Note,
 };
 
 pub const TENANT: &str = "22222222-2222-4222-8222-222222222222";
@@ -40,7 +41,8 @@ pub const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const MANAGEMENT: &str = "management.azure.com";
 
-const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/azure.yaml");
+/// What the platform needs, and what canaries and denials need beside it.
+const DECLARED: [&str; 2] = ["worlds", "denials"];
 
 /// One key for all tests, and one that is nobody's: to make them takes time.
 static KEY: LazyLock<(RsaPrivateKey, EncodingKey)> = LazyLock::new(key);
@@ -64,8 +66,7 @@ pub struct Said {
     pub status: StatusCode,
     pub headers: axum::http::HeaderMap,
     pub body: Value,
-    pub reason: Option<String>,
-    pub finding: bool,
+    pub note: Note,
 }
 
 impl Said {
@@ -89,8 +90,14 @@ impl Cluster {
         let public = KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
         let issuer = Issuer::new(ISSUER, &format!("{ISSUER}openid/v1/jwks"), &public).unwrap();
         let kid = issuer.key_id().unwrap();
-        let config =
-            config::Azure { tenant: TENANT.into(), subscription: SUBSCRIPTION.into(), declared: DECLARED.into() };
+        let declared = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(declared.path(), Self::declared()).unwrap();
+        let config = config::Azure {
+            tenant: TENANT.into(),
+            subscription: SUBSCRIPTION.into(),
+            location: "eastus".into(),
+            declared: declared.path().into(),
+        };
         let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
         let cluster = Self { tenant: Tenant::open(&config, ground).unwrap(), kid };
         wait(cluster.tenant.apply(&Self::values())).unwrap();
@@ -106,7 +113,11 @@ impl Cluster {
 
     /// The declared tenant.
     pub fn declared() -> String {
-        std::fs::read_to_string(DECLARED).unwrap()
+        let read = |kind| {
+            let path = format!("{}/../fixtures/{kind}/azure.yaml", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        DECLARED.map(read).join("\n---\n")
     }
 
     /// Claims of the platform's service account.
@@ -144,8 +155,7 @@ impl Cluster {
             status: parts.status,
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
-            reason: note.reason,
-            finding: note.finding,
+            note,
         }
     }
 
