@@ -48,15 +48,15 @@ const ROWS: &[Row] = &[
         name: "forged signature",
         check: Check::Signature,
         code: "AADSTS50013",
-        attempt: |cluster| chain(cluster, &cluster.forged(|_| {})),
+        attempt: |cluster| chain(cluster, &Cluster::forged(|_| {})),
     },
     Row {
         name: "forged access token",
         check: Check::Signature,
         code: "Unauthorized",
         attempt: |cluster| {
-            let good = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
-            let other = cluster.exchange(CANARY, &cluster.token(of_canary), SECRETS)?;
+            let good = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
+            let other = cluster.exchange(CANARY, &Cluster::issued(of_canary), SECRETS)?;
             let signature = other.rsplit_once('.').unwrap().1;
             let forged = format!("{}.{signature}", good.rsplit_once('.').unwrap().0);
             cluster.read(&forged, VAULT, "provider-test-secret")
@@ -66,14 +66,14 @@ const ROWS: &[Row] = &[
         name: "wrong aud",
         check: Check::Audience,
         code: "AADSTS700212",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| c["aud"] = json!(["sts.amazonaws.com"]))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| c["aud"] = json!(["sts.amazonaws.com"]))),
     },
     Row {
         name: "access token for another API",
         check: Check::Audience,
         code: "Unauthorized",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), MANAGEMENT)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), MANAGEMENT)?;
             cluster.read(&token, VAULT, "provider-test-secret")
         },
     },
@@ -81,7 +81,7 @@ const ROWS: &[Row] = &[
         name: "wrong iss",
         check: Check::Issuer,
         code: "AADSTS700211",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| c["iss"] = json!("https://example.com/"))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| c["iss"] = json!("https://example.com/"))),
     },
     Row {
         name: "wrong sub (namespace)",
@@ -89,7 +89,7 @@ const ROWS: &[Row] = &[
         code: "AADSTS700213",
         attempt: |cluster| {
             let subject = json!("system:serviceaccount:default:external-secrets");
-            chain(cluster, &cluster.token(|c| c["sub"] = subject))
+            chain(cluster, &Cluster::issued(|c| c["sub"] = subject))
         },
     },
     Row {
@@ -98,21 +98,21 @@ const ROWS: &[Row] = &[
         code: "AADSTS700213",
         attempt: |cluster| {
             let subject = json!("system:serviceaccount:external-secrets:default");
-            chain(cluster, &cluster.token(|c| c["sub"] = subject))
+            chain(cluster, &Cluster::issued(|c| c["sub"] = subject))
         },
     },
     Row {
         name: "expired",
         check: Check::Expiry,
         code: "AADSTS700024",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| moved(c, -100_000))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| moved(c, -100_000))),
     },
     Row {
         name: "expired access token",
         check: Check::Expiry,
         code: "Unauthorized",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
             cluster.tenant.ground.clock.advance(3600);
             cluster.read(&token, VAULT, "provider-test-secret")
         },
@@ -121,50 +121,50 @@ const ROWS: &[Row] = &[
         name: "not yet valid",
         check: Check::NotBefore,
         code: "AADSTS700024",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| moved(c, 100_000))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| moved(c, 100_000))),
     },
     Row {
         name: "token of another world",
         check: Check::World,
         code: "AADSTS700211",
-        attempt: |cluster| chain(cluster, &cluster.forged(|c| c["iss"] = json!("https://example.com/"))),
+        attempt: |cluster| chain(cluster, &Cluster::forged(|c| c["iss"] = json!("https://example.com/"))),
     },
     Row {
         name: "missing binding",
         check: Check::Binding,
         code: "AADSTS70025",
-        attempt: |cluster| read_as(cluster, UNBOUND, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, UNBOUND, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "identity without permission",
         check: Check::Permission,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, POWERLESS, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "identity without access policy",
         check: Check::Permission,
         code: "AccessDenied",
-        attempt: |cluster| read_as(cluster, POWERLESS, &cluster.token(of_canary), POLICIES, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), POLICIES, "trinity-canary"),
     },
     Row {
         name: "permission on another secret",
         check: Check::Resource,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, CANARY, &cluster.token(of_canary), VAULT, "provider-test-secret"),
+        attempt: |cluster| read_as(cluster, CANARY, &Cluster::issued(of_canary), VAULT, "provider-test-secret"),
     },
     Row {
         name: "disabled identity",
         check: Check::Disabled,
         code: "AADSTS7000112",
-        attempt: |cluster| read_as(cluster, DISABLED, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, DISABLED, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "revoked mid-run",
         check: Check::Revocation,
         code: "ForbiddenByRbac",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
             assert_eq!(cluster.read(&token, VAULT, "provider-test-secret").as_deref(), Ok("platform's value"));
             revoke(cluster);
             cluster.read(&token, VAULT, "provider-test-secret")
@@ -214,7 +214,7 @@ fn whoever_is_wrong_in_one_point_is_refused_with_its_code() {
         assert_eq!((row.attempt)(&Cluster::new()), Err(row.code.into()), "{}", row.name);
     }
     let cluster = Cluster::new();
-    assert_eq!(chain(&cluster, &cluster.token(|_| {})).as_deref(), Ok("platform's value"));
+    assert_eq!(chain(&cluster, &Cluster::issued(|_| {})).as_deref(), Ok("platform's value"));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_check_that_is_not_made_lets_its_rows_through_and_no_others() {
 fn the_journal_tells_no_permission_and_permission_elsewhere_apart() {
     let cluster = Cluster::new();
     let reason = |client| {
-        let token = cluster.exchange(client, &cluster.token(of_canary), SECRETS).unwrap();
+        let token = cluster.exchange(client, &Cluster::issued(of_canary), SECRETS).unwrap();
         let path = "/secrets/provider-test-secret?api-version=7.6";
         cluster.call(&token, "GET", VAULT, path, &Value::Null).note.reason.unwrap()
     };

@@ -25,7 +25,7 @@ use crate::{
 
 pub const TENANT: &str = "22222222-2222-4222-8222-222222222222";
 pub const SUBSCRIPTION: &str = "33333333-3333-4333-8333-333333333333";
-pub const ISSUER: &str =
+const ISSUER: &str =
     "https://eastus.oic.prod-aks.azure.com/22222222-2222-4222-8222-222222222222/00000000-0000-4000-8000-000000000000/";
 
 /// Client ids in the declared set-up.
@@ -57,7 +57,18 @@ fn key() -> (RsaPrivateKey, EncodingKey) {
 /// A cluster that issues tokens, and the tenant that knows it.
 pub struct Cluster {
     pub tenant: Tenant,
-    kid: String,
+}
+
+/// The cluster's issuer, as the tenant knows it.
+fn known() -> Issuer {
+    let (url, _, public) = Cluster::issuer();
+    Issuer::new(url, &format!("{url}openid/v1/jwks"), &public).unwrap()
+}
+
+fn signed(key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = Cluster::claims();
+    change(&mut claims);
+    encode(&Header { kid: known().key_id().ok(), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
 }
 
 /// What a host said.
@@ -87,9 +98,6 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 impl Cluster {
     /// With the declared secrets in their vaults.
     pub fn new() -> Self {
-        let public = KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
-        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}openid/v1/jwks"), &public).unwrap();
-        let kid = issuer.key_id().unwrap();
         let declared = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(declared.path(), Self::declared()).unwrap();
         let config = config::Azure {
@@ -98,8 +106,8 @@ impl Cluster {
             location: "eastus".into(),
             declared: declared.path().into(),
         };
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        let cluster = Self { tenant: Tenant::open(&config, ground).unwrap(), kid };
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(known()) };
+        let cluster = Self { tenant: Tenant::open(&config, ground).unwrap() };
         wait(cluster.tenant.apply(&Self::values())).unwrap();
         cluster
     }
@@ -129,20 +137,20 @@ impl Cluster {
         })
     }
 
-    /// A token of this cluster with changed claims.
-    pub fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&KEY.1, change)
+    /// The cluster's issuer: URL, private and public key (PEM).
+    pub fn issuer() -> (&'static str, String, String) {
+        let private = KEY.0.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+        (ISSUER, private, KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
     }
 
-    /// A token under this cluster's key id that another key has signed.
-    pub fn forged(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&STRANGER.1, change)
+    /// A token of the cluster with changed claims.
+    pub fn issued(change: impl FnOnce(&mut Value)) -> String {
+        signed(&KEY.1, change)
     }
 
-    fn signed(&self, key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
-        let mut claims = Self::claims();
-        change(&mut claims);
-        encode(&Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
+    /// A token under the cluster's key id that another key has signed.
+    pub fn forged(change: impl FnOnce(&mut Value)) -> String {
+        signed(&STRANGER.1, change)
     }
 
     /// Sends a request to a host of the cloud.
@@ -181,7 +189,7 @@ impl Cluster {
 
     /// An access token of the identity that may do everything.
     pub fn master(&self, scope: &str) -> String {
-        let token = self.token(|c| c["sub"] = json!("system:serviceaccount:trinity-suites:lifecycle"));
+        let token = Self::issued(|c| c["sub"] = json!("system:serviceaccount:trinity-suites:lifecycle"));
         self.exchange(LIFECYCLE, &token, scope).unwrap()
     }
 

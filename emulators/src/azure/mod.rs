@@ -11,14 +11,14 @@ mod denial;
 mod federation;
 #[cfg(test)]
 mod fixture;
-#[cfg(test)]
-mod lifecycle;
 mod login;
 mod management;
 mod refusal;
 mod scope;
 mod secrets;
 mod tenant;
+#[cfg(test)]
+mod tests;
 mod vault;
 mod vaults;
 
