@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jsonwebtoken::dangerous::insecure_decode;
 
 use super::{
+    aadsts::Refusal,
     declared::{FederatedCredential, Identity},
-    login::Refusal,
     tenant::Tenant,
 };
 use crate::{

@@ -52,7 +52,11 @@ fn a_vault_lives_is_deleted_recovered_and_purged() {
     assert_eq!(available(&m, "life-vault")["reason"], "AlreadyExists");
     assert_eq!(available(&m, "1")["reason"], "AccountNameInvalid");
     assert_eq!(available(&m, "unheard-of")["nameAvailable"], true);
-    // It comes back with what was in it.
+    // It comes back with what was in it, to where it was.
+    let elsewhere = "/resourceGroups/other/providers/Microsoft.KeyVault/vaults/life-vault";
+    let body = json!({"location": "eastus", "properties": {"tenantId": TENANT, "createMode": "recover"}});
+    assert_eq!(seen(&m.vault("PUT", elsewhere, body)), refused(404, "ResourceGroupNotFound"));
+    assert_eq!(seen(&m.create("unheard-of", json!({"createMode": "recover"}))), refused(404, "DeletedVaultNotFound"));
     assert_eq!(m.create("life-vault", json!({"createMode": "recover"})).status, StatusCode::OK);
     assert_eq!(m.at(host, "GET", "/secrets/a", NOTHING).body["value"], "1");
     m.vault("DELETE", &name, NOTHING);
