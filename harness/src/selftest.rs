@@ -42,6 +42,7 @@ async fn check(store: &Store, filter: &[String]) -> Result<bool> {
     for operator in [None, Some(store.lock.operator.buildable.as_str())] {
         Parts::find(store, operator).await?;
     }
+    store.obtain("sdks").await?;
     let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");
     info!("tests …");
     let status = cargo::command(nextest)

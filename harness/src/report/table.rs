@@ -10,7 +10,7 @@ use super::digest::Digester;
 use crate::{
     observe::kinds::Kind,
     trial::Record,
-    world::{Description, description::Provenance},
+    world::{Description, OWN, description::Provenance},
 };
 
 /// One row per ExternalSecret of a world: cloud, store, external secret and Kubernetes Secret, as they are now. What
@@ -24,7 +24,8 @@ pub async fn secrets(client: &Client, world: &Description) -> Vec<[String; 4]> {
             rows.push([cloud(), "none".into(), "none".into(), "none".into()]);
         }
         Ok(list) => {
-            for object in list {
+            let own = |namespace: &str| namespace.starts_with(OWN);
+            for object in list.into_iter().filter(|o| !o.metadata.namespace.as_deref().is_some_and(own)) {
                 let namespace = object.metadata.namespace.clone().unwrap_or_default();
                 let store = object.data["spec"]["secretStoreRef"]["name"].as_str().unwrap_or_default().to_owned();
                 let state = match Kind::ClusterSecretStore.all(client).get_opt(&store).await {

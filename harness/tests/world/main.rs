@@ -10,3 +10,4 @@ mod kept;
 mod killed;
 mod machine;
 mod refusals;
+mod witness;

@@ -1,0 +1,222 @@
+//! A project for tests: the declared one of `fixtures/worlds/gcp.yaml`, a cluster's token key, and Google's own
+//! generated clients, which reach the project without a network.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use axum::{http::Uri, response::Response};
+use bytes::Bytes;
+use googleapis_tonic_google_cloud_secretmanager_v1::google::cloud::secretmanager::v1::{
+    AccessSecretVersionRequest, secret_manager_service_client::SecretManagerServiceClient,
+};
+use googleapis_tonic_google_iam_credentials_v1::google::iam::credentials::v1::{
+    GenerateAccessTokenRequest, iam_credentials_client::IamCredentialsClient,
+};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use rsa::{
+    RsaPrivateKey,
+    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+};
+use serde_json::{Value, json};
+use tonic::Status;
+
+use super::{Project, caller::CLOUD_PLATFORM, refusal::name, securetoken::SECURETOKEN};
+use crate::{
+    clock::Clock,
+    cloud::{Cloud, Ground},
+    config,
+    issuer::{Issuer, Trust},
+};
+
+pub const PROJECT: &str = "trinity-dev";
+pub const NUMBER: &str = "123456789012";
+pub const POOL: &str = "trinity-dev.svc.id.goog";
+pub const ISSUER: &str =
+    "https://container.googleapis.com/v1/projects/trinity-dev/locations/us-central1/clusters/trinity";
+pub const CANARY: &str = "trinity-canary@trinity-dev.iam.gserviceaccount.com";
+
+const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/gcp.yaml");
+
+/// Making a key takes long; all tests have the same two.
+static KEYS: LazyLock<[RsaPrivateKey; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap()));
+
+/// A cluster for tests that leave it as it is.
+pub static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::new);
+
+/// A cluster that issues tokens, and the project that knows it.
+pub struct Cluster {
+    pub project: Project,
+    kid: String,
+}
+
+fn signer(key: &RsaPrivateKey) -> EncodingKey {
+    EncodingKey::from_rsa_pem(key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap()
+}
+
+impl Cluster {
+    pub fn new() -> Self {
+        let public = KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &public).unwrap();
+        let kid = issuer.key_id().unwrap();
+        let config = config::Gcp {
+            project: PROJECT.into(),
+            number: NUMBER.into(),
+            location: "us-central1".into(),
+            cluster: "trinity".into(),
+            declared: DECLARED.into(),
+        };
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
+        Self { project: Project::open(&config, ground).unwrap(), kid }
+    }
+
+    /// With the declared secrets and their values.
+    pub async fn applied() -> Self {
+        let cluster = Self::new();
+        cluster.project.apply(&Self::values()).await.unwrap();
+        cluster
+    }
+
+    pub fn values() -> BTreeMap<String, String> {
+        [("canary", "canary value"), ("provider_test", "provider value")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    /// The declared project.
+    pub fn declared() -> String {
+        std::fs::read_to_string(DECLARED).unwrap()
+    }
+
+    /// A token of `default/default` with changed claims.
+    pub fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+        self.signed(&KEYS[0], change)
+    }
+
+    /// The same, signed by somebody else under this cluster's key id.
+    pub fn forged(&self, change: impl FnOnce(&mut Value)) -> String {
+        self.signed(&KEYS[1], change)
+    }
+
+    fn signed(&self, key: &RsaPrivateKey, change: impl FnOnce(&mut Value)) -> String {
+        let now = Timestamp::now().as_second();
+        let mut claims = json!({
+            "iss": ISSUER, "aud": [POOL], "iat": now, "nbf": now, "exp": now + 3600,
+            "sub": "system:serviceaccount:default:default",
+        });
+        change(&mut claims);
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
+        encode(&header, &claims, &signer(key)).unwrap()
+    }
+
+    /// What ESO sends for a token.
+    pub fn exchange(&self, token: &str) -> Value {
+        json!({
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "subject_token": token,
+            "audience": format!("identitynamespace:{POOL}:{ISSUER}"),
+            "scope": CLOUD_PLATFORM,
+        })
+    }
+
+    /// The federated token for a cluster's token, or the service's error.
+    pub async fn federated(&self, token: &str) -> Result<String, String> {
+        let body = self.exchange(token).to_string();
+        let (_, answer) = self.send(SECURETOKEN, "POST", "/v1/identitybindingtoken", "", Some(body)).await;
+        match answer["access_token"].as_str() {
+            Some(token) => Ok(token.to_owned()),
+            None => Err(answer["error"].as_str().unwrap().to_owned()),
+        }
+    }
+
+    /// A service account's access token by a federated one, or the code of the refusal.
+    pub async fn impersonated(&self, federated: &str, email: &str) -> Result<String, String> {
+        let request = GenerateAccessTokenRequest {
+            name: format!("projects/-/serviceAccounts/{email}"),
+            scope: vec![CLOUD_PLATFORM.into()],
+            ..GenerateAccessTokenRequest::default()
+        };
+        let answer = self.credentials().generate_access_token(bearing(federated, request)).await;
+        answer.map(|answer| answer.into_inner().access_token).map_err(|status| code(&status))
+    }
+
+    /// The value of a secret's newest version by an access token, or the code of the refusal.
+    pub async fn value(&self, token: &str, secret: &str) -> Result<String, String> {
+        let request =
+            AccessSecretVersionRequest { name: format!("projects/{PROJECT}/secrets/{secret}/versions/latest") };
+        let answer = self.secrets(super::SECRETMANAGER).access_secret_version(bearing(token, request)).await;
+        let data = answer.map_err(|status| code(&status))?.into_inner().payload.unwrap().data;
+        Ok(String::from_utf8(data.to_vec()).unwrap())
+    }
+
+    pub fn credentials(&self) -> IamCredentialsClient<impl Wire + '_> {
+        IamCredentialsClient::with_origin(self.wire(super::iamcredentials::HOST), origin(super::iamcredentials::HOST))
+    }
+
+    pub fn secrets<'a>(&'a self, host: &'a str) -> SecretManagerServiceClient<impl Wire + 'a> {
+        SecretManagerServiceClient::with_origin(self.wire(host), origin(host))
+    }
+
+    fn wire<'a>(&'a self, host: &'a str) -> impl Wire + 'a {
+        tower::service_fn(move |request: axum::http::Request<tonic::body::Body>| async move {
+            let (parts, body) = request.into_parts();
+            let bytes = body.collect().await?.to_bytes();
+            let request = axum::http::Request::from_parts(parts, bytes);
+            Ok::<_, Status>(self.project.answer(host, request).await.response)
+        })
+    }
+
+    /// A REST call: the HTTP status, and the JSON.
+    pub async fn send(&self, host: &str, method: &str, path: &str, token: &str, body: Option<String>) -> (u16, Value) {
+        let mut request = axum::http::Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request =
+            request.header("content-type", "application/json").body(body.map(Bytes::from).unwrap_or_default()).unwrap();
+        let response = self.project.answer(host, request).await.response;
+        let status = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    /// The text of an answer.
+    pub fn text(response: Response) -> String {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bytes = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+}
+
+/// What generated clients send their requests with.
+pub trait Wire:
+    tower::Service<axum::http::Request<tonic::body::Body>, Response = Response, Error = Status, Future: Send> + Clone
+{
+}
+
+impl<T> Wire for T where
+    T: tower::Service<axum::http::Request<tonic::body::Body>, Response = Response, Error = Status, Future: Send>
+        + Clone
+{
+}
+
+fn origin(host: &str) -> Uri {
+    format!("https://{host}").parse().unwrap()
+}
+
+/// A message with an access token.
+pub fn bearing<T>(token: &str, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    if !token.is_empty() {
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    }
+    request
+}
+
+/// The name of a status' code.
+pub fn code(status: &Status) -> String {
+    name(status.code()).0.to_owned()
+}

@@ -1,0 +1,1 @@
+//! What happens to secrets in their life, by Google's own client and by REST.
