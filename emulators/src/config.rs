@@ -146,7 +146,11 @@ impl Cloud {
     /// Host names that the cloud answers; `*` stands for any one label.
     pub fn hosts(&self) -> Vec<String> {
         match self {
-            Self::Aws(aws) => ["sts", "secretsmanager"].map(|s| format!("{s}.{}.amazonaws.com", aws.region)).into(),
+            Self::Aws(aws) => ["sts", "secretsmanager"]
+                .map(|service| format!("{service}.{}.amazonaws.com", aws.region))
+                .into_iter()
+                .chain(["sts.amazonaws.com".into()])
+                .collect(),
             Self::Gcp(gcp) => [
                 "securetoken.googleapis.com",
                 "sts.googleapis.com",

@@ -1,43 +1,25 @@
-//! The account's state: what is declared, and who has a session.
+//! The account's state: what is declared, who has a session, and the secrets.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, RwLock},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use jiff::Timestamp;
-
-use super::{declared::Declared, store::Store};
+use super::{administrator::Administrator, secretsmanager::store::Store, session::Sessions, setup::Setup};
 use crate::{Attempt, Result, cloud::Ground, config, seed};
 
-/// Temporary credentials that STS has issued.
-#[derive(Clone)]
-pub struct Session {
-    /// Secret access key.
-    pub secret: String,
-    /// Session token.
-    pub token: String,
-    /// Name of the role.
-    pub role: String,
-    /// `arn:aws:sts::<account>:assumed-role/<role>/<session>`.
-    pub arn: String,
-    /// End of validity.
-    pub expires: Timestamp,
-}
-
-/// One AWS account in one region.
+/// One AWS account in one region. Clones share its state.
 #[derive(Clone)]
 pub struct Account {
     /// Account id.
     pub id: String,
     /// Region.
     pub region: String,
-    /// Keeper of the values.
-    pub store: Store,
     /// Time, and the one issuer whose keys this account can fetch.
     pub ground: Ground,
-    declared: Arc<RwLock<Arc<Declared>>>,
-    sessions: Arc<RwLock<HashMap<String, Session>>>,
+    /// Temporary credentials.
+    pub sessions: Sessions,
+    /// Who sets the account up.
+    pub administrator: Arc<Administrator>,
+    setup: Arc<RwLock<Arc<Setup>>>,
+    secrets: Arc<Mutex<Store>>,
 }
 
 impl Account {
@@ -51,10 +33,11 @@ impl Account {
         let account = Self {
             id: config.account.clone(),
             region: config.region.clone(),
-            store: Store::new("http://127.0.0.1:4566", &config.account, &config.region),
             ground,
-            declared: Arc::default(),
-            sessions: Arc::default(),
+            sessions: Sessions::default(),
+            administrator: Arc::new(Administrator::new(&config.account)?),
+            setup: Arc::default(),
+            secrets: Arc::new(Mutex::new(Store::new(&config.account, &config.region))),
         };
         account.declare(&text)?;
         Ok(account)
@@ -67,38 +50,30 @@ impl Account {
     pub fn declare(&self, text: &str) -> Result<()> {
         let issuer = self.ground.trust.issuer();
         let facts = [("account", self.id.as_str()), ("region", &self.region), ("issuer", issuer.provider())];
-        let declared: Declared = seed::read(text, "aws", &facts)?;
-        *self.declared.write().attempting(|| "change the declared set-up".into())? = Arc::new(declared);
+        let setup = Setup::new(seed::read(text, "aws", &facts)?, &self.id)?;
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(setup);
         Ok(())
     }
 
     /// The declared set-up.
-    pub fn declared(&self) -> Arc<Declared> {
-        self.declared.read().map(|d| d.clone()).unwrap_or_default()
+    pub fn setup(&self) -> Arc<Setup> {
+        self.setup.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Creates the declared secrets in the store with the run's values.
-    ///
-    /// # Errors
-    /// When a value is missing or the store refuses.
-    pub async fn apply(&self, values: &BTreeMap<String, String>) -> Result<()> {
-        let secrets = self.declared().secrets(values)?;
-        self.store.started().await?;
-        for (name, value) in secrets {
-            self.store.put(&name, value.as_deref()).await?;
-        }
-        Ok(())
+    /// The secrets as they are now; nobody else reads or changes them meanwhile.
+    pub(super) fn secrets(&self) -> MutexGuard<'_, Store> {
+        let mut store = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        store.settle(self.ground.clock.now());
+        store
     }
 
-    /// Remembers a session under its access key id.
-    pub fn admit(&self, key: String, session: Session) {
-        if let Ok(mut sessions) = self.sessions.write() {
-            sessions.insert(key, session);
-        }
+    /// Host name of a service in the account's region.
+    pub fn host(&self, service: &str) -> String {
+        format!("{service}.{}.amazonaws.com", self.region)
     }
 
-    /// The session of an access key id.
-    pub fn session(&self, key: &str) -> Option<Session> {
-        self.sessions.read().ok()?.get(key).cloned()
+    /// ARN of a role of this account.
+    pub fn role_arn(&self, name: &str) -> String {
+        format!("arn:aws:iam::{}:role/{name}", self.id)
     }
 }

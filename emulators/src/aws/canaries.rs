@@ -1,10 +1,9 @@
 //! The canaries of an AWS account, see [`crate::canary`].
 
-use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::{Value, json};
 
-use super::sigv4::{Signer, sha256_hex};
+use super::sigv4::Credentials;
 use crate::{
     Attempt, Result,
     canary::{Outcome, Probe, SUCCESS},
@@ -12,18 +11,16 @@ use crate::{
 };
 
 /// Names that the declared set-up of every account gives to what canaries touch: a role that may read
-/// `trinity-canary`, the same without a policy, a secret outside its policy, and one that a statement denies.
+/// `trinity-canary`, the same without a policy, with `AWSDenyAll`, and trusting another cluster; a secret outside its
+/// policy, and one that a statement denies.
 const ROLE: &str = "trinity-canary";
 const POWERLESS: &str = "trinity-powerless";
+const DISABLED: &str = "trinity-disabled";
+const UNBOUND: &str = "trinity-unbound";
 const SECRET: &str = "trinity-canary";
 const FORBIDDEN: &str = "forbidden";
 const DENIED: &str = "trinity-denied";
-
-struct Credentials {
-    key: String,
-    secret: String,
-    token: String,
-}
+const ABSENT: &str = "trinity-absent";
 
 /// Sends all canaries.
 pub(crate) async fn run(probe: &Probe, account: &config::Aws) -> Result<Vec<Outcome>> {
@@ -37,30 +34,42 @@ pub(crate) async fn run(probe: &Probe, account: &config::Aws) -> Result<Vec<Outc
     let mut note = |name: &str, expected: &str, seen: String| {
         outcomes.push(Outcome { name: name.into(), expected: expected.into(), seen });
     };
+    let code = |outcome: Result<Credentials, String>| outcome.err().unwrap_or_else(|| SUCCESS.into());
     for forgery in probe.forgeries()?.into_iter().chain(probe.strangers()?) {
         let expected = match forgery.name {
             "expired" => "ExpiredTokenException",
             name if name.starts_with("wrong sub") => "AccessDenied",
             _ => "InvalidIdentityToken",
         };
-        let seen = caller.assume(&client, ROLE, &forgery.token).await?.err();
-        note(forgery.name, expected, seen.unwrap_or_else(|| SUCCESS.into()));
+        note(forgery.name, expected, code(caller.assume(&client, ROLE, &forgery.token).await?));
     }
-    let good = caller.assume(&client, ROLE, &probe.token).await?;
-    note("a token that is right", SUCCESS, good.as_ref().err().cloned().unwrap_or_else(|| SUCCESS.into()));
-    if let Ok(credentials) = good {
-        note("a secret that the role may read", SUCCESS, caller.read(&client, &credentials, SECRET).await?);
-        note("wrong secret", "AccessDeniedException", caller.read(&client, &credentials, FORBIDDEN).await?);
-        note("explicitly denied secret", "AccessDeniedException", caller.read(&client, &credentials, DENIED).await?);
-        note("absent secret", "ResourceNotFoundException", caller.read(&client, &credentials, "trinity-absent").await?);
-        let tampered = Credentials { secret: "0".repeat(40), ..credentials };
-        note("forged request", "InvalidSignatureException", caller.read(&client, &tampered, SECRET).await?);
+    for role in [UNBOUND, "trinity-nobody"] {
+        note("missing binding", "AccessDenied", code(caller.assume(&client, role, &probe.token).await?));
     }
-    match caller.assume(&client, POWERLESS, &probe.token).await? {
-        Ok(powerless) => {
-            note("role without policy", "AccessDeniedException", caller.read(&client, &powerless, SECRET).await?)
+    match caller.assume(&client, ROLE, &probe.token).await? {
+        Ok(good) => {
+            note("a token that is right", SUCCESS, SUCCESS.into());
+            for (name, expected, secret) in [
+                ("a secret that the identity may read", SUCCESS, SECRET),
+                ("permission on another secret", "AccessDeniedException", FORBIDDEN),
+                ("explicitly denied secret", "AccessDeniedException", DENIED),
+                ("absent secret", "ResourceNotFoundException", ABSENT),
+            ] {
+                note(name, expected, caller.read(&client, &good, secret).await?);
+            }
+            let tampered = Credentials { secret: "0".repeat(40), ..good.clone() };
+            note("forged request", "InvalidSignatureException", caller.read(&client, &tampered, SECRET).await?);
+            let stolen = Credentials { token: None, ..good };
+            note("key without its token", "UnrecognizedClientException", caller.read(&client, &stolen, SECRET).await?);
         }
-        Err(code) => note("role without policy", "AccessDeniedException", code),
+        Err(refused) => note("a token that is right", SUCCESS, refused),
+    }
+    for (name, role) in [("identity without permission", POWERLESS), ("disabled identity", DISABLED)] {
+        let seen = match caller.assume(&client, role, &probe.token).await? {
+            Ok(credentials) => caller.read(&client, &credentials, SECRET).await?,
+            Err(refused) => refused,
+        };
+        note(name, "AccessDeniedException", seen);
     }
     Ok(outcomes)
 }
@@ -93,39 +102,21 @@ impl Caller<'_> {
             rest.split_once(&format!("</{name}>")).map(|(value, _)| value.to_owned())
         };
         Ok(match (element("AccessKeyId"), element("SecretAccessKey"), element("SessionToken")) {
-            (Some(key), Some(secret), Some(token)) => Ok(Credentials { key, secret, token }),
+            (Some(key), Some(secret), token @ Some(_)) => Ok(Credentials { key, secret, token }),
             _ => Err(element("Code").unwrap_or_else(|| "an answer without error code".into())),
         })
     }
 
     /// GetSecretValue: `success`, or AWS's code.
     async fn read(&self, client: &Client, credentials: &Credentials, secret: &str) -> Result<String> {
-        let host = &self.secretsmanager;
+        let (host, body) = (&self.secretsmanager, json!({"SecretId": secret}).to_string());
         let attempted = || format!("call https://{host}/");
-        let body = json!({"SecretId": secret}).to_string();
-        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let signer = Signer {
-            key: &credentials.key,
-            secret: &credentials.secret,
-            region: &self.account.region,
-            service: "secretsmanager",
-        };
-        let headers = [
-            ("host", host.as_str()),
-            ("x-amz-content-sha256", &sha256_hex(body.as_bytes())),
-            ("x-amz-date", &time),
-            ("x-amz-security-token", &credentials.token),
-            ("x-amz-target", "secretsmanager.GetSecretValue"),
-        ];
-        let authorization = signer.authorize("POST", "/", &headers, body.as_bytes());
-        let mut request = client
-            .post(format!("https://{host}/"))
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("authorization", authorization);
-        for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
-            request = request.header(name, value);
-        }
-        let response = request.body(body).send().await.attempting(attempted)?;
+        let target = Some("secretsmanager.GetSecretValue");
+        let mut request = credentials.request(host, &self.account.region, target, body)?;
+        // The client writes this one itself.
+        request.headers_mut().remove("host");
+        let request = reqwest::Request::try_from(request).attempting(attempted)?;
+        let response = client.execute(request).await.attempting(attempted)?;
         if response.status().is_success() {
             return Ok(SUCCESS.into());
         }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::iam::{Document, TrustDocument};
-use crate::{Result, seed};
+use super::policy::{IdentityPolicy, TrustPolicy};
 
 /// All resources by type and name.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -18,10 +18,14 @@ pub struct Declared {
     pub aws_iam_role: BTreeMap<String, Role>,
     /// Managed policies.
     pub aws_iam_policy: BTreeMap<String, Policy>,
-    /// Which role has which policy.
+    /// Which role has which managed policy.
     pub aws_iam_role_policy_attachment: BTreeMap<String, Attachment>,
+    /// Policies that are a role's own.
+    pub aws_iam_role_policy: BTreeMap<String, RolePolicy>,
     /// Secrets, without values.
     pub aws_secretsmanager_secret: BTreeMap<String, Secret>,
+    /// Policies on secrets.
+    pub aws_secretsmanager_secret_policy: BTreeMap<String, SecretPolicy>,
     /// Values of secrets: never in this file, only the name of a value that the run supplies.
     pub aws_secretsmanager_secret_version: BTreeMap<String, SecretVersion>,
 }
@@ -43,7 +47,7 @@ pub struct Role {
     /// Name.
     pub name: String,
     /// Trust policy.
-    pub assume_role_policy: TrustDocument,
+    pub assume_role_policy: TrustPolicy,
     /// Longest session, in seconds.
     #[serde(default = "hour")]
     pub max_session_duration: i64,
@@ -61,10 +65,10 @@ pub struct Policy {
     /// Name.
     pub name: String,
     /// The policy.
-    pub policy: Document,
+    pub policy: IdentityPolicy,
 }
 
-/// A policy on a role.
+/// A managed policy on a role.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attachment {
@@ -74,15 +78,43 @@ pub struct Attachment {
     pub policy_arn: String,
 }
 
+/// A policy of one role.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RolePolicy {
+    /// Name.
+    pub name: String,
+    /// Role name.
+    pub role: String,
+    /// The policy.
+    pub policy: IdentityPolicy,
+}
+
 /// A secret.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// Name.
     pub name: String,
+    /// Description.
+    #[serde(default)]
+    pub description: Option<String>,
     /// Days between deletion and oblivion, 7 to 30.
     #[serde(default)]
     pub recovery_window_in_days: Option<u8>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// The policy of a secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretPolicy {
+    /// Name of the secret, or its ARN with or without the random end.
+    pub secret_arn: String,
+    /// The policy, which the secret keeps as it is written.
+    pub policy: Value,
 }
 
 /// The value of a secret.
@@ -93,21 +125,4 @@ pub struct SecretVersion {
     pub secret_id: String,
     /// `${value:<name>}`: the value of that name that the run supplies.
     pub secret_string: String,
-}
-
-impl Declared {
-    /// The values of all secrets: secret name → value, from the run's values by name.
-    ///
-    /// # Errors
-    /// When a value is not supplied.
-    pub fn secrets(&self, values: &BTreeMap<String, String>) -> Result<Vec<(String, Option<String>)>> {
-        self.aws_secretsmanager_secret
-            .values()
-            .map(|secret| {
-                let version = self.aws_secretsmanager_secret_version.values().find(|v| v.secret_id == secret.name);
-                let value = version.map(|v| seed::value(&v.secret_string, &secret.name, values)).transpose()?;
-                Ok((secret.name.clone(), value))
-            })
-            .collect()
-    }
 }

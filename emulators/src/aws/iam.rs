@@ -1,266 +1,226 @@
-//! Policy evaluation: explicit deny, then allow, else an implicit deny; wildcards in actions and resources.
-//!
-//! Elements that are not evaluated here are refused when a policy is read, so that none is silently ignored.
+//! What policies decide: an explicit deny, then an allow, else an implicit deny.
 
-use serde::Deserialize;
-use std::{collections::BTreeMap, fmt};
+use super::{
+    condition::{Context, like},
+    policy::{Effect, IdentityPolicy, Principal, ResourcePolicy, Statement, TrustPolicy},
+};
+use crate::check::{Check, made};
 
-/// One string or a list of them, as policy documents allow.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum OneOrMany {
-    /// One.
-    One(String),
-    /// Many.
-    Many(Vec<String>),
+/// Who calls, by all the names that a policy can have for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Who<'a> {
+    /// Account id.
+    pub account: &'a str,
+    /// ARN of the role or user.
+    pub principal: &'a str,
+    /// ARN of the role's session.
+    pub session: Option<&'a str>,
+    /// ARN of the identity provider that vouches for the caller.
+    pub provider: Option<&'a str>,
 }
 
-impl fmt::Display for OneOrMany {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(text) => f.write_str(text),
-            Self::Many(texts) => f.write_str(&texts.join(" or ")),
-        }
-    }
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// Action, for example `secretsmanager:GetSecretValue`.
+    pub action: &'a str,
+    /// ARN of the resource, or `*`.
+    pub resource: &'a str,
+    /// What conditions look at.
+    pub context: Context<'a>,
 }
 
-impl OneOrMany {
-    fn any(&self, accepts: impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::One(text) => accepts(text),
-            Self::Many(texts) => texts.iter().any(|t| accepts(t)),
-        }
-    }
-}
-
-/// `Effect` of a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Effect {
-    /// Permits.
-    Allow,
-    /// Forbids, whatever permits.
-    Deny,
-}
-
-/// An identity policy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Document {
-    /// Language version.
-    pub version: String,
-    /// Statements.
-    pub statement: Vec<Statement>,
-}
-
-/// A statement of an identity policy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Statement {
-    /// Name, for people.
-    pub sid: Option<String>,
-    /// What it does.
-    pub effect: Effect,
-    /// Actions, with wildcards.
-    pub action: OneOrMany,
-    /// Resource ARNs, with wildcards.
-    pub resource: OneOrMany,
-}
-
-/// A trust policy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct TrustDocument {
-    /// Language version.
-    pub version: String,
-    /// Statements.
-    pub statement: Vec<TrustStatement>,
-}
-
-/// A statement of a trust policy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct TrustStatement {
-    /// Name, for people.
-    pub sid: Option<String>,
-    /// What it does.
-    pub effect: Effect,
-    /// Who.
-    pub principal: Principal,
-    /// Actions.
-    pub action: OneOrMany,
-    /// Operator → key → values.
-    #[serde(default)]
-    pub condition: BTreeMap<Operator, BTreeMap<String, OneOrMany>>,
-}
-
-/// `Principal` of a trust policy.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub struct Principal {
-    /// ARNs of identity providers.
-    pub federated: OneOrMany,
-}
-
-/// Condition operators that are evaluated here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub enum Operator {
-    /// Equal, with case.
-    StringEquals,
-    /// Equal with wildcards, with case.
-    StringLike,
-}
-
-/// What a policy decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What policies of one kind decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Permitted.
+    /// A statement permits it.
     Allowed,
+    /// The account is permitted to permit it: a policy of the caller's own must do so too.
+    Delegated,
     /// A statement forbids it.
     ExplicitDeny,
     /// No statement permits it.
     ImplicitDeny,
 }
 
-/// Evaluates identity policies for one action on one resource.
-pub fn evaluate<'a>(policies: impl IntoIterator<Item = &'a Document>, action: &str, resource: &str) -> Decision {
-    let effects = policies
-        .into_iter()
-        .flat_map(|p| &p.statement)
-        .filter(|s| s.action.any(|a| like(&a.to_lowercase(), &action.to_lowercase())))
-        .filter(|s| s.resource.any(|r| like(r, resource)))
-        .map(|s| s.effect);
-    decide(effects)
+/// How a statement names somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Directly,
+    ByAccount,
 }
 
-/// Evaluates a trust policy for `sts:AssumeRoleWithWebIdentity`. `keys` are the condition keys of the request.
-pub fn trusts(policy: &TrustDocument, provider: &str, keys: &BTreeMap<String, String>) -> Decision {
-    let effects = policy
-        .statement
-        .iter()
-        .filter(|s| s.action.any(|a| like(&a.to_lowercase(), "sts:assumerolewithwebidentity")))
-        .filter(|s| s.principal.federated.any(|arn| arn == provider))
-        .filter(|s| {
-            s.condition
-                .iter()
-                .all(|(operator, tests)| tests.iter().all(|(key, wanted)| holds(*operator, keys.get(key), wanted)))
-        })
-        .map(|s| s.effect);
-    decide(effects)
-}
-
-/// The first condition of a trust policy that the request does not meet, in words for the journal.
-pub fn unmet(policy: &TrustDocument, provider: &str, keys: &BTreeMap<String, String>) -> String {
-    for statement in &policy.statement {
-        if !statement.principal.federated.any(|arn| arn == provider) {
-            continue;
-        }
-        for (operator, tests) in &statement.condition {
-            for (key, wanted) in tests {
-                if !holds(*operator, keys.get(key), wanted) {
-                    let seen = keys.get(key).map_or("nothing", String::as_str);
-                    return format!(
-                        "the trust policy wants {key} to be {wanted} ({operator:?}), and the token has {seen}"
-                    );
-                }
+/// Evaluates the policies of a caller.
+pub fn identity<'a>(policies: impl IntoIterator<Item = &'a IdentityPolicy>, wish: &Wish<'_>) -> Decision {
+    let (mut at_all, mut this) = (false, false);
+    for statement in policies.into_iter().flat_map(|policy| &policy.0).filter(|s| s.is_about(wish)) {
+        let covers = statement.covers(wish.resource);
+        match statement.effect {
+            Effect::Deny if covers => return Decision::ExplicitDeny,
+            Effect::Deny => {}
+            Effect::Allow => {
+                at_all = true;
+                this |= covers || !made(Check::Resource);
             }
         }
     }
-    format!("no statement of the trust policy allows {provider}")
+    if this || (!at_all && !made(Check::Permission)) { Decision::Allowed } else { Decision::ImplicitDeny }
 }
 
-fn holds(operator: Operator, seen: Option<&String>, wanted: &OneOrMany) -> bool {
-    seen.is_some_and(|seen| match operator {
-        Operator::StringEquals => wanted.any(|w| w == seen),
-        Operator::StringLike => wanted.any(|w| like(w, seen)),
+/// Evaluates the policy of a resource.
+pub fn resource(policy: &ResourcePolicy, who: &Who<'_>, wish: &Wish<'_>) -> Decision {
+    decide(policy.0.iter().filter_map(|s| Some((s, s.principal.names(who)?))), wish)
+}
+
+/// Evaluates the trust policy of a role.
+pub fn trust(policy: &TrustPolicy, who: &Who<'_>, wish: &Wish<'_>) -> Decision {
+    let bound = |s: &Statement| s.principal.names(who).or((!made(Check::Binding)).then_some(Named::Directly));
+    decide(policy.0.iter().filter_map(|s| Some((s, bound(s)?))), wish)
+}
+
+/// Why a trust policy does not let somebody in, in words for the journal.
+pub fn unmet(policy: &TrustPolicy, who: &Who<'_>, wish: &Wish<'_>) -> String {
+    let near = policy.0.iter().filter(|s| s.effect == Effect::Allow && s.principal.names(who).is_some());
+    near.filter_map(|s| s.condition.unmet(&wish.context))
+        .next()
+        .unwrap_or_else(|| format!("no statement allows {} to {}", who.provider.unwrap_or(who.principal), wish.action))
+}
+
+fn decide<'a>(statements: impl Iterator<Item = (&'a Statement, Named)>, wish: &Wish<'_>) -> Decision {
+    let about = statements.filter(|(s, _)| s.is_about(wish) && s.covers(wish.resource));
+    about.fold(Decision::ImplicitDeny, |decision, (statement, named)| match (statement.effect, named, decision) {
+        (Effect::Deny, ..) | (.., Decision::ExplicitDeny) => Decision::ExplicitDeny,
+        (Effect::Allow, Named::Directly, _) | (.., Decision::Allowed) => Decision::Allowed,
+        (Effect::Allow, Named::ByAccount, _) => Decision::Delegated,
     })
 }
 
-fn decide(effects: impl Iterator<Item = Effect>) -> Decision {
-    effects.fold(Decision::ImplicitDeny, |decision, effect| match (decision, effect) {
-        (Decision::ExplicitDeny, _) | (_, Effect::Deny) => Decision::ExplicitDeny,
-        _ => Decision::Allowed,
-    })
-}
-
-/// Wildcard match: `*` is any text, `?` any one character.
-fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        if p < pattern.len() && pattern[p] == '*' {
-            star = Some((p, t));
-            p += 1;
-        } else if p < pattern.len() && (pattern[p] == '?' || pattern[p] == text[t]) {
-            p += 1;
-            t += 1;
-        } else if let Some((at, from)) = star {
-            star = Some((at, from + 1));
-            p = at + 1;
-            t = from + 1;
-        } else {
-            return false;
-        }
+impl Statement {
+    fn is_about(&self, wish: &Wish<'_>) -> bool {
+        let action = wish.action.to_ascii_lowercase();
+        self.actions.iter().any(|a| like(a, &action)) && self.condition.holds(&wish.context)
     }
-    pattern[p..].iter().all(|c| *c == '*')
+
+    fn covers(&self, resource: &str) -> bool {
+        self.resources.iter().any(|r| like(r, resource))
+    }
+}
+
+impl Principal {
+    fn names(&self, who: &Who<'_>) -> Option<Named> {
+        if self.federated.iter().any(|arn| Some(arn.as_str()) == who.provider) {
+            return Some(Named::Directly);
+        }
+        let directly = |p: &String| p == "*" || p == who.principal || Some(p.as_str()) == who.session;
+        if !who.principal.is_empty() && self.aws.iter().any(directly) {
+            return Some(Named::Directly);
+        }
+        let root =
+            |p: &String| p == who.account || p.strip_prefix("arn:aws:iam::") == Some(&format!("{}:root", who.account));
+        (!who.principal.is_empty() && self.aws.iter().any(root)).then_some(Named::ByAccount)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn policy(text: &str) -> Document {
-        serde_yaml::from_str(text).unwrap()
+    const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:app-AbCdEf";
+    const ROLE: &str = "arn:aws:iam::111122223333:role/app";
+    const SESSION: &str = "arn:aws:sts::111122223333:assumed-role/app/one";
+    const PROVIDER: &str = "arn:aws:iam::111122223333:oidc-provider/issuer.example/id/1";
+
+    fn policy<T: serde::de::DeserializeOwned>(statement: Value) -> T {
+        serde_json::from_value(json!({"Version": "2012-10-17", "Statement": statement})).unwrap()
     }
 
-    const ARN: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:app-AbCdEf";
+    fn get(resource: &str) -> Wish<'_> {
+        Wish { action: "secretsmanager:GetSecretValue", resource, context: Context::default() }
+    }
+
+    fn session() -> Who<'static> {
+        Who { account: "111122223333", principal: ROLE, session: Some(SESSION), provider: None }
+    }
 
     #[test]
     fn allow_deny_and_nothing() {
-        let allow = policy(
-            "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: 'secretsmanager:Get*', Resource: 'arn:aws:secretsmanager:*:111122223333:secret:app-??????'}]}",
-        );
-        let deny = policy("{Version: '2012-10-17', Statement: [{Effect: Deny, Action: '*', Resource: '*'}]}");
-        let get = "secretsmanager:GetSecretValue";
-        assert_eq!(evaluate([&allow], get, ARN), Decision::Allowed);
-        assert_eq!(evaluate([&allow, &deny], get, ARN), Decision::ExplicitDeny);
-        assert_eq!(evaluate([&deny, &allow], get, ARN), Decision::ExplicitDeny);
-        assert_eq!(evaluate([&allow], "secretsmanager:PutSecretValue", ARN), Decision::ImplicitDeny);
-        assert_eq!(
-            evaluate([&allow], get, "arn:aws:secretsmanager:us-east-1:111122223333:secret:application-AbCdEf"),
-            Decision::ImplicitDeny
-        );
-        assert_eq!(evaluate([], get, ARN), Decision::ImplicitDeny);
+        let allow: IdentityPolicy = policy(json!({
+            "Effect": "Allow", "Action": "SecretsManager:Get*",
+            "Resource": "arn:aws:secretsmanager:*:111122223333:secret:app-??????",
+        }));
+        let deny: IdentityPolicy = policy(json!({"Effect": "Deny", "Action": "*", "Resource": "*"}));
+        assert_eq!(identity([&allow], &get(ARN)), Decision::Allowed);
+        assert_eq!(identity([&allow, &deny], &get(ARN)), Decision::ExplicitDeny);
+        assert_eq!(identity([&deny, &allow], &get(ARN)), Decision::ExplicitDeny);
+        let put = Wish { action: "secretsmanager:PutSecretValue", ..get(ARN) };
+        assert_eq!(identity([&allow], &put), Decision::ImplicitDeny);
+        let longer = "arn:aws:secretsmanager:us-east-1:111122223333:secret:application-AbCdEf";
+        assert_eq!(identity([&allow], &get(longer)), Decision::ImplicitDeny);
+        assert_eq!(identity([], &get(ARN)), Decision::ImplicitDeny);
     }
 
     #[test]
-    fn an_element_that_is_not_evaluated_is_refused() {
-        let text = "{Version: '2012-10-17', Statement: [{Effect: Allow, Action: '*', Resource: '*', Condition: {}}]}";
-        assert!(serde_yaml::from_str::<Document>(text).is_err());
+    fn a_deny_elsewhere_is_none_here() {
+        let allow: IdentityPolicy = policy(json!({"Effect": "Allow", "Action": "*", "Resource": "*"}));
+        let deny: IdentityPolicy = policy(json!({"Effect": "Deny", "Action": "*", "Resource": "arn:other"}));
+        assert_eq!(identity([&deny, &allow], &get(ARN)), Decision::Allowed);
     }
 
     #[test]
-    fn trust_needs_every_condition() {
-        let policy: TrustDocument = serde_yaml::from_str(
-            "{Version: '2012-10-17', Statement: [{Effect: Allow, Principal: {Federated: P}, Action: 'sts:AssumeRoleWithWebIdentity', \
-             Condition: {StringEquals: {'i:aud': sts.amazonaws.com}, StringLike: {'i:sub': 'system:serviceaccount:ns:*'}}}]}",
-        )
-        .unwrap();
-        let keys = |aud: &str, sub: &str| {
-            BTreeMap::from([("i:aud".to_owned(), aud.to_owned()), ("i:sub".to_owned(), sub.to_owned())])
+    fn a_resource_policy_names_the_role_the_session_everyone_or_the_account() {
+        let who = session();
+        for (principal, expected) in [
+            (json!({"AWS": ROLE}), Decision::Allowed),
+            (json!({"AWS": SESSION}), Decision::Allowed),
+            (json!("*"), Decision::Allowed),
+            (json!({"AWS": "*"}), Decision::Allowed),
+            (json!({"AWS": "arn:aws:iam::111122223333:root"}), Decision::Delegated),
+            (json!({"AWS": "111122223333"}), Decision::Delegated),
+            (json!({"AWS": "arn:aws:iam::111122223333:role/other"}), Decision::ImplicitDeny),
+            (json!({"AWS": "arn:aws:sts::111122223333:assumed-role/app/two"}), Decision::ImplicitDeny),
+            (json!({"AWS": "444455556666"}), Decision::ImplicitDeny),
+            (json!({"Service": "ecs.amazonaws.com"}), Decision::ImplicitDeny),
+        ] {
+            let statement = |effect: &str| json!({"Effect": effect, "Principal": principal, "Action": "secretsmanager:*", "Resource": "*"});
+            assert_eq!(resource(&policy(statement("Allow")), &who, &get(ARN)), expected, "{principal}");
+            let denied = resource(&policy(statement("Deny")), &who, &get(ARN));
+            assert_eq!(denied == Decision::ExplicitDeny, expected != Decision::ImplicitDeny, "{principal}");
+        }
+    }
+
+    #[test]
+    fn trust_needs_the_provider_and_every_condition() {
+        let policy: TrustPolicy = policy(json!({
+            "Effect": "Allow", "Principal": {"Federated": PROVIDER}, "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {"issuer.example/id/1:aud": "sts.amazonaws.com"},
+                "StringLike": {"issuer.example/id/1:sub": "system:serviceaccount:ns:*"},
+            },
+        }));
+        let decision = |provider: &str, aud: &str, sub: &str| {
+            let claims = [("aud", aud), ("sub", sub)]
+                .map(|(name, value)| (format!("issuer.example/id/1:{name}"), value.to_owned()));
+            let context = Context { claims: &claims, ..Context::default() };
+            let wish = Wish { action: "sts:AssumeRoleWithWebIdentity", resource: "arn:role", context };
+            let who = Who { account: "111122223333", provider: Some(provider), ..Who::default() };
+            (trust(&policy, &who, &wish), unmet(&policy, &who, &wish))
         };
-        let good = keys("sts.amazonaws.com", "system:serviceaccount:ns:app");
-        assert_eq!(trusts(&policy, "P", &good), Decision::Allowed);
-        assert_eq!(trusts(&policy, "Q", &good), Decision::ImplicitDeny);
-        assert_eq!(trusts(&policy, "P", &keys("other", "system:serviceaccount:ns:app")), Decision::ImplicitDeny);
-        let elsewhere = keys("sts.amazonaws.com", "system:serviceaccount:other:app");
-        assert_eq!(trusts(&policy, "P", &elsewhere), Decision::ImplicitDeny);
-        assert!(unmet(&policy, "P", &elsewhere).contains("i:sub"));
+        let good = "system:serviceaccount:ns:app";
+        assert_eq!(decision(PROVIDER, "sts.amazonaws.com", good).0, Decision::Allowed);
+        assert_eq!(decision("arn:other", "sts.amazonaws.com", good).0, Decision::ImplicitDeny);
+        assert_eq!(decision(PROVIDER, "other", good).0, Decision::ImplicitDeny);
+        let (elsewhere, why) = decision(PROVIDER, "sts.amazonaws.com", "system:serviceaccount:other:app");
+        assert_eq!(elsewhere, Decision::ImplicitDeny);
+        assert!(why.contains("issuer.example/id/1:sub"), "{why}");
     }
 
     #[test]
-    fn wildcards() {
-        assert!(like("*", ""));
-        assert!(like("a*c", "abbc") && !like("a*c", "abbd"));
-        assert!(like("a?c", "abc") && !like("a?c", "ac"));
+    fn a_web_identity_is_not_everyone() {
+        let policy: TrustPolicy = policy(json!({"Effect": "Allow", "Principal": "*", "Action": "sts:*"}));
+        let who = Who { account: "111122223333", provider: Some(PROVIDER), ..Who::default() };
+        let wish = Wish { action: "sts:AssumeRoleWithWebIdentity", resource: "arn:role", context: Context::default() };
+        assert_eq!(trust(&policy, &who, &wish), Decision::ImplicitDeny);
     }
 }

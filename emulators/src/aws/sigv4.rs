@@ -1,13 +1,13 @@
 //! Verification of AWS Signature Version 4, from the caller's own headers.
 //! Source: the IAM user guide, "Create a signed AWS API request".
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp, fmt::strtime, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
-use crate::Request;
+use crate::{Attempt, Request};
 
 /// Seconds that a caller's clock may differ from ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -17,6 +17,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 pub enum Refusal {
     /// No `Authorization` header.
     Missing,
+    /// The signature is in the query, which is not played here.
+    Presigned,
     /// A part of it is absent or not well-formed.
     Incomplete(String),
     /// The date is too far from now, or the scope is another service's.
@@ -41,7 +43,11 @@ impl Signature {
     /// # Errors
     /// When it is missing or incomplete.
     pub fn of(request: &Request) -> Result<Self, Refusal> {
-        let header = request.headers().get("authorization").and_then(|v| v.to_str().ok()).ok_or(Refusal::Missing)?;
+        let Some(header) = request.headers().get("authorization") else {
+            let presigned = request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="));
+            return Err(if presigned { Refusal::Presigned } else { Refusal::Missing });
+        };
+        let header = header.to_str().map_err(|_| Refusal::Incomplete("the Authorization header is no text".into()))?;
         let rest = header
             .strip_prefix("AWS4-HMAC-SHA256 ")
             .ok_or_else(|| Refusal::Incomplete("the algorithm is not AWS4-HMAC-SHA256".into()))?;
@@ -136,6 +142,52 @@ impl Signature {
     }
 }
 
+/// What a caller signs with.
+#[derive(Clone)]
+pub struct Credentials {
+    /// Access key id.
+    pub key: String,
+    /// Secret access key.
+    pub secret: String,
+    /// Session token of temporary credentials.
+    pub token: Option<String>,
+}
+
+/// So that no secret gets into a log.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+impl Credentials {
+    /// A signed POST request to a service of a region, as its SDK makes it. `target` is the action of a JSON service;
+    /// without one, the body is a form.
+    ///
+    /// # Errors
+    /// When a part of it cannot be in a request.
+    pub(crate) fn request(
+        &self,
+        host: &str,
+        region: &str,
+        target: Option<&str>,
+        body: String,
+    ) -> crate::Result<Request> {
+        let service = host.split('.').next().unwrap_or_default();
+        let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let mut headers = vec![("host", host), ("x-amz-date", &time)];
+        headers.extend(self.token.as_deref().map(|token| ("x-amz-security-token", token)));
+        headers.extend(target.map(|target| ("x-amz-target", target)));
+        let signer = Signer { key: &self.key, secret: &self.secret, region, service };
+        let authorization = signer.authorize("POST", "/", &headers, body.as_bytes());
+        let media = target.map_or("application/x-www-form-urlencoded", |_| "application/x-amz-json-1.1");
+        let request = axum::http::Request::post(format!("https://{host}/")).header("content-type", media);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.header("authorization", authorization).body(body.into());
+        request.attempting(|| format!("make a request to {host}"))
+    }
+}
+
 /// Signs requests, for callers that have no SDK.
 #[derive(Clone, Copy)]
 pub struct Signer<'a> {
@@ -202,6 +254,10 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
+    // The parser of numbers takes a sign too.
+    if !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
     (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
 }
 
@@ -209,12 +265,13 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use std::time::SystemTime;
 
-    use aws_credential_types::Credentials;
+    use aws_credential_types::Credentials as Identity;
     use aws_sigv4::{
         http_request::{SignableBody, SignableRequest, SigningSettings, sign},
         sign::v4,
     };
     use bytes::Bytes;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -222,7 +279,7 @@ mod tests {
 
     /// Signs with the AWS SDK's own signer.
     fn signed(body: &'static str) -> Request {
-        let identity = Credentials::new("ASIAEXAMPLE", SECRET, Some("token".into()), None, "test").into();
+        let identity = Identity::new("ASIAEXAMPLE", SECRET, Some("token".into()), None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region("us-east-1")
@@ -278,5 +335,65 @@ mod tests {
         let mut none = signed("{}");
         none.headers_mut().remove("authorization");
         assert_eq!(verify(&none, SECRET, "us-east-1", now), Err(Refusal::Missing));
+    }
+
+    #[test]
+    fn our_own_signature_is_accepted_and_a_presigned_one_is_not_played() {
+        let credentials = Credentials { key: "ASIAEXAMPLE".into(), secret: SECRET.into(), token: Some("token".into()) };
+        let host = "secretsmanager.us-east-1.amazonaws.com";
+        let target = Some("secretsmanager.GetSecretValue");
+        let request = credentials.request(host, "us-east-1", target, "{}".into()).unwrap();
+        assert_eq!(verify(&request, SECRET, "us-east-1", Timestamp::now()), Ok(()));
+        let presigned = axum::http::Request::get("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00");
+        let presigned = presigned.body(Bytes::new()).unwrap();
+        assert_eq!(Signature::of(&presigned).unwrap_err(), Refusal::Presigned);
+    }
+
+    #[test]
+    fn a_signature_has_one_spelling() {
+        assert_eq!(unhex("0f1E"), Some(vec![15, 30]));
+        for wrong in ["+f", "0", "0g", "ä", "0 "] {
+            assert_eq!(unhex(wrong), None, "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_breaks_the_reader_or_lets_anybody_in(
+            text in ".{0,120}",
+            key in "[A-Z0-9/]{0,20}",
+            scope in "[a-z0-9/]{0,40}",
+            signed in "[a-z;-]{0,40}",
+            signature in "[0-9a-f+]{0,70}",
+            date in "[0-9TZ]{0,18}",
+        ) {
+            let made = format!("AWS4-HMAC-SHA256 Credential={key}/{scope}, SignedHeaders={signed}, Signature={signature}");
+            for header in [text, made] {
+                let mut request = signed_with(&header);
+                request.headers_mut().insert("x-amz-date", date.parse().unwrap());
+                prop_assert!(verify(&request, SECRET, "us-east-1", Timestamp::now()).is_err());
+            }
+        }
+
+        #[test]
+        fn a_changed_signature_is_refused(place in 0usize..64, digit in "[0-9a-f]") {
+            let mut request = signed("{}");
+            let header = request.headers()["authorization"].to_str().unwrap().to_owned();
+            let at = header.len() - 64 + place;
+            let changed = format!("{}{digit}{}", &header[..at], &header[at + 1..]);
+            let same = changed == header;
+            request.headers_mut().insert("authorization", changed.parse().unwrap());
+            prop_assert_eq!(verify(&request, SECRET, "us-east-1", Timestamp::now()).is_ok(), same);
+        }
+    }
+
+    /// A request with this header, or without one when it cannot be one.
+    fn signed_with(header: &str) -> Request {
+        let mut request = signed("{}");
+        match header.parse() {
+            Ok(value) => drop(request.headers_mut().insert("authorization", value)),
+            Err(_) => drop(request.headers_mut().remove("authorization")),
+        }
+        request
     }
 }
