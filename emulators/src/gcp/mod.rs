@@ -1,9 +1,15 @@
 //! A Google Cloud project as far as secrets need it: a metadata server, token services that verify Kubernetes service
 //! accounts, IAM that decides, and Secret Manager with values in memory.
 
+#[cfg(test)]
+mod access;
 mod administrator;
+#[cfg(test)]
+mod arrival;
 mod caller;
 pub mod canaries;
+#[cfg(test)]
+mod declaration;
 pub mod declared;
 #[cfg(test)]
 mod denial;
@@ -17,6 +23,7 @@ mod json;
 mod lifecycle;
 mod list;
 mod metadata;
+mod policy;
 pub mod project;
 mod refusal;
 mod resource;
