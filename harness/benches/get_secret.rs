@@ -136,7 +136,8 @@ async fn aws(folder: &Path) -> Server {
         "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleSessionName=bench\
          &RoleArn=arn:aws:iam::111122223333:role/trinity-canary&WebIdentityToken={token}"
     );
-    let form = client.post(format!("https://{sts}/")).header("content-type", "application/x-www-form-urlencoded").body(form);
+    let form =
+        client.post(format!("https://{sts}/")).header("content-type", "application/x-www-form-urlencoded").body(form);
     let session = text(form).await;
     let part = |name: &str| {
         let rest = session.split_once(&format!("<{name}>")).unwrap().1;
@@ -290,7 +291,13 @@ async fn main() {
         values[values.len() / 2]
     };
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(["get secret", "requests/s", "p50 ms", "p99 ms", "requests per core second"]);
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "get secret",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "requests per core second",
+    ]);
     for (server, (mut rates, mut per_core, mut latencies)) in servers.iter().zip(seen) {
         latencies.sort();
         let at = |part: f64| latencies[((latencies.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
@@ -302,6 +309,10 @@ async fn main() {
             format!("{:.0}", median(&mut per_core)),
         ]);
     }
-    println!("{CONNECTIONS} connections, {ROUNDS} rounds of {} s, {}", ROUND.as_secs(), Timestamp::now().strftime("%F"));
+    println!(
+        "{CONNECTIONS} connections, {ROUNDS} rounds of {} s, {}",
+        ROUND.as_secs(),
+        Timestamp::now().strftime("%F")
+    );
     println!("{table}");
 }

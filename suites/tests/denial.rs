@@ -187,7 +187,7 @@ mod alone {
     #[rstest]
     #[case::aws(Cloud::Aws, store("api error InvalidIdentityToken: ", "InvalidIdentityToken"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
-    #[case::azure(Cloud::Azure, store("AADSTS", "AADSTS50027"))]
+    #[case::azure(Cloud::Azure, store("AADSTS7000272", "AADSTS7000272"))]
     #[tokio::test]
     async fn forged_signature(#[case] cloud: Cloud, #[case] refusal: Refusal) {
         refused_while_believing(cloud, "forged", Belief { url: false, key: true }, refusal).await;

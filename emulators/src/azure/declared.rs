@@ -14,6 +14,10 @@ use crate::{Error, Result};
 /// Label of the vault that holds the platform's secrets; the control interface reads and writes there.
 pub const PLATFORM: &str = "platform";
 
+/// Most federated credentials of one identity.
+/// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
+const CREDENTIALS: usize = 20;
+
 /// All resources by type and name.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -178,6 +182,12 @@ impl Declared {
         for (label, credential) in &self.azurerm_federated_identity_credential {
             if !identities.contains(&credential.parent_id.to_lowercase()) {
                 return refused(format!("federated credential {label} is of an identity that is not declared"));
+            }
+        }
+        for id in &identities {
+            let own = self.azurerm_federated_identity_credential.values().filter(|c| c.parent_id.to_lowercase() == *id);
+            if own.count() > CREDENTIALS {
+                return refused(format!("more than {CREDENTIALS} federated credentials are of {id}"));
             }
         }
         let policies = self.azurerm_key_vault_access_policy.iter().map(|(label, p)| (label, &p.key_vault_id));

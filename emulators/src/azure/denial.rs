@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use super::fixture::{CANARY, Cluster, DISABLED, PLATFORM, POLICIES, POWERLESS, UNBOUND, VAULT};
-use crate::check::{Check, without};
+use crate::{
+    check::{Check, without},
+    cloud::Cloud,
+};
 
 const SECRETS: &str = "https://vault.azure.net/.default";
 const MANAGEMENT: &str = "https://management.azure.com/.default";
@@ -45,15 +48,15 @@ const ROWS: &[Row] = &[
         name: "forged signature",
         check: Check::Signature,
         code: "AADSTS50013",
-        attempt: |cluster| chain(cluster, &cluster.forged(|_| {})),
+        attempt: |cluster| chain(cluster, &Cluster::forged(|_| {})),
     },
     Row {
         name: "forged access token",
         check: Check::Signature,
         code: "Unauthorized",
         attempt: |cluster| {
-            let good = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
-            let other = cluster.exchange(CANARY, &cluster.token(of_canary), SECRETS)?;
+            let good = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
+            let other = cluster.exchange(CANARY, &Cluster::issued(of_canary), SECRETS)?;
             let signature = other.rsplit_once('.').unwrap().1;
             let forged = format!("{}.{signature}", good.rsplit_once('.').unwrap().0);
             cluster.read(&forged, VAULT, "provider-test-secret")
@@ -63,14 +66,14 @@ const ROWS: &[Row] = &[
         name: "wrong aud",
         check: Check::Audience,
         code: "AADSTS700212",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| c["aud"] = json!(["sts.amazonaws.com"]))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| c["aud"] = json!(["sts.amazonaws.com"]))),
     },
     Row {
         name: "access token for another API",
         check: Check::Audience,
         code: "Unauthorized",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), MANAGEMENT)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), MANAGEMENT)?;
             cluster.read(&token, VAULT, "provider-test-secret")
         },
     },
@@ -78,7 +81,7 @@ const ROWS: &[Row] = &[
         name: "wrong iss",
         check: Check::Issuer,
         code: "AADSTS700211",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| c["iss"] = json!("https://example.com/"))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| c["iss"] = json!("https://example.com/"))),
     },
     Row {
         name: "wrong sub (namespace)",
@@ -86,7 +89,7 @@ const ROWS: &[Row] = &[
         code: "AADSTS700213",
         attempt: |cluster| {
             let subject = json!("system:serviceaccount:default:external-secrets");
-            chain(cluster, &cluster.token(|c| c["sub"] = subject))
+            chain(cluster, &Cluster::issued(|c| c["sub"] = subject))
         },
     },
     Row {
@@ -95,21 +98,21 @@ const ROWS: &[Row] = &[
         code: "AADSTS700213",
         attempt: |cluster| {
             let subject = json!("system:serviceaccount:external-secrets:default");
-            chain(cluster, &cluster.token(|c| c["sub"] = subject))
+            chain(cluster, &Cluster::issued(|c| c["sub"] = subject))
         },
     },
     Row {
         name: "expired",
         check: Check::Expiry,
         code: "AADSTS700024",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| moved(c, -100_000))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| moved(c, -100_000))),
     },
     Row {
         name: "expired access token",
         check: Check::Expiry,
         code: "Unauthorized",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
             cluster.tenant.ground.clock.advance(3600);
             cluster.read(&token, VAULT, "provider-test-secret")
         },
@@ -118,50 +121,50 @@ const ROWS: &[Row] = &[
         name: "not yet valid",
         check: Check::NotBefore,
         code: "AADSTS700024",
-        attempt: |cluster| chain(cluster, &cluster.token(|c| moved(c, 100_000))),
+        attempt: |cluster| chain(cluster, &Cluster::issued(|c| moved(c, 100_000))),
     },
     Row {
         name: "token of another world",
         check: Check::World,
         code: "AADSTS700211",
-        attempt: |cluster| chain(cluster, &cluster.forged(|c| c["iss"] = json!("https://example.com/"))),
+        attempt: |cluster| chain(cluster, &Cluster::forged(|c| c["iss"] = json!("https://example.com/"))),
     },
     Row {
         name: "missing binding",
         check: Check::Binding,
         code: "AADSTS70025",
-        attempt: |cluster| read_as(cluster, UNBOUND, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, UNBOUND, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "identity without permission",
         check: Check::Permission,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, POWERLESS, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "identity without access policy",
         check: Check::Permission,
         code: "AccessDenied",
-        attempt: |cluster| read_as(cluster, POWERLESS, &cluster.token(of_canary), POLICIES, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), POLICIES, "trinity-canary"),
     },
     Row {
         name: "permission on another secret",
         check: Check::Resource,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, CANARY, &cluster.token(of_canary), VAULT, "provider-test-secret"),
+        attempt: |cluster| read_as(cluster, CANARY, &Cluster::issued(of_canary), VAULT, "provider-test-secret"),
     },
     Row {
         name: "disabled identity",
         check: Check::Disabled,
         code: "AADSTS7000112",
-        attempt: |cluster| read_as(cluster, DISABLED, &cluster.token(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, DISABLED, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
     },
     Row {
         name: "revoked mid-run",
         check: Check::Revocation,
         code: "ForbiddenByRbac",
         attempt: |cluster| {
-            let token = cluster.exchange(PLATFORM, &cluster.token(|_| {}), SECRETS)?;
+            let token = cluster.exchange(PLATFORM, &Cluster::issued(|_| {}), SECRETS)?;
             assert_eq!(cluster.read(&token, VAULT, "provider-test-secret").as_deref(), Ok("platform's value"));
             revoke(cluster);
             cluster.read(&token, VAULT, "provider-test-secret")
@@ -171,11 +174,11 @@ const ROWS: &[Row] = &[
 
 /// Takes the role assignments of the platform's identity away.
 fn revoke(cluster: &Cluster) {
-    let (object, nobody) = ("aaaaaaaa-0000-4000-8000-000000000000", "aaaaaaaa-0000-4000-8000-00000000dead");
+    let (principal, nobody) = ("principal_id: aaaaaaaa-0000-4000-8000-000000000000", "principal_id: nobody");
     let text = Cluster::declared();
     let (before, assignments) = text.split_once("azurerm_role_assignment:").unwrap();
-    let changed = format!("{before}azurerm_role_assignment:{}", assignments.replace(object, nobody));
-    cluster.tenant.set_up(&changed).unwrap();
+    let changed = format!("{before}azurerm_role_assignment:{}", assignments.replace(principal, nobody));
+    cluster.tenant.declare(&changed).unwrap();
 }
 
 const CHECKS: [Check; 13] = [
@@ -211,7 +214,7 @@ fn whoever_is_wrong_in_one_point_is_refused_with_its_code() {
         assert_eq!((row.attempt)(&Cluster::new()), Err(row.code.into()), "{}", row.name);
     }
     let cluster = Cluster::new();
-    assert_eq!(chain(&cluster, &cluster.token(|_| {})).as_deref(), Ok("platform's value"));
+    assert_eq!(chain(&cluster, &Cluster::issued(|_| {})).as_deref(), Ok("platform's value"));
 }
 
 #[test]
@@ -238,10 +241,10 @@ fn a_check_that_is_not_made_lets_its_rows_through_and_no_others() {
 fn the_journal_tells_no_permission_and_permission_elsewhere_apart() {
     let cluster = Cluster::new();
     let reason = |client| {
-        let token = cluster.exchange(client, &cluster.token(of_canary), SECRETS).unwrap();
+        let token = cluster.exchange(client, &Cluster::issued(of_canary), SECRETS).unwrap();
         let path = "/secrets/provider-test-secret?api-version=7.6";
-        cluster.call(&token, "GET", VAULT, path, &Value::Null).reason.unwrap()
+        cluster.call(&token, "GET", VAULT, path, &Value::Null).note.reason.unwrap()
     };
-    assert_eq!(reason(POWERLESS), "no role of the caller has this action in this vault");
-    assert_eq!(reason(CANARY), "a role of the caller has this action, but for other secrets");
+    assert_eq!(reason(POWERLESS), "ForbiddenByRbac: no role of the caller has this action in this vault");
+    assert_eq!(reason(CANARY), "ForbiddenByRbac: a role of the caller has this action, but for other secrets");
 }

@@ -2,9 +2,12 @@
 //!
 //! <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
 
+use jiff::Timestamp;
+use jsonwebtoken::dangerous::insecure_decode;
+
 use super::{
+    aadsts::Refusal,
     declared::{FederatedCredential, Identity},
-    login::Refusal,
     tenant::Tenant,
 };
 use crate::{
@@ -33,8 +36,11 @@ pub(super) fn verify(tenant: &Tenant, identity: &Identity, assertion: &str) -> R
         let message = format!("The client '{id}'({name}) has no configured federated identity credentials.");
         return Err(Refusal::invalid_client(70025, message));
     }
-    let claims =
-        tenant.ground.trust.verify(assertion, tenant.ground.clock.now()).map_err(|e| unverified(tenant, &e))?;
+    let claims = tenant
+        .ground
+        .trust
+        .verify(assertion, tenant.ground.clock.now())
+        .map_err(|e| unverified(tenant, assertion, &e))?;
     let unmatched = |code, what: &str, presented: &str| {
         let message = format!("No matching federated identity record found for presented assertion {what}");
         Refusal::invalid_client(code, format!("{message} '{presented}'. {HELP}"))
@@ -63,11 +69,12 @@ pub(super) fn verify(tenant: &Tenant, identity: &Identity, assertion: &str) -> R
     Ok(claims)
 }
 
-fn unverified(tenant: &Tenant, error: &Unverified) -> Refusal {
+fn unverified(tenant: &Tenant, assertion: &str, error: &Unverified) -> Refusal {
     let issuer = tenant.ground.trust.issuer();
-    let out_of_time = |begin: Option<i64>, end: Option<i64>| {
+    let out_of_time = || {
+        let claims = insecure_decode::<Claims>(assertion).map(|data| data.claims).ok();
         let at = |second: Option<i64>| {
-            let time = jiff::Timestamp::from_second(second.unwrap_or_default()).unwrap_or_default();
+            let time = Timestamp::from_second(second.unwrap_or_default()).unwrap_or_default();
             time.strftime("%Y-%m-%dT%H:%M:%S.0000000Z").to_string()
         };
         format!(
@@ -75,8 +82,8 @@ fn unverified(tenant: &Tenant, error: &Unverified) -> Refusal {
              time of assertion {}. Review the documentation at \
              https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
             at(Some(tenant.now())),
-            at(begin),
-            at(end),
+            at(claims.as_ref().and_then(|c| c.nbf)),
+            at(claims.map(|c| c.exp)),
         )
     };
     let refusal = match error {
@@ -101,8 +108,7 @@ fn unverified(tenant: &Tenant, error: &Unverified) -> Refusal {
             "Assertion failed signature validation. [Reason - Key was found, but use of the key to verify the signature \
              failed.]",
         ),
-        Unverified::Expired { exp, .. } => Refusal::invalid_client(700_024, out_of_time(None, Some(*exp))),
-        Unverified::NotYetValid { nbf, .. } => Refusal::invalid_client(700_024, out_of_time(Some(*nbf), None)),
+        Unverified::Expired { .. } | Unverified::NotYetValid { .. } => Refusal::invalid_client(700_024, out_of_time()),
     };
     refusal.because(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! A tenant for tests: the declared one of `fixtures/worlds/azure.yaml`, and a cluster's token key.
+//! A tenant for tests: the declared one of `fixtures`, and a cluster's token key.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -20,11 +20,12 @@ use crate::{
     cloud::{Cloud, Ground},
     config,
     issuer::{Issuer, Trust},
+    journal::Note,
 };
 
 pub const TENANT: &str = "22222222-2222-4222-8222-222222222222";
 pub const SUBSCRIPTION: &str = "33333333-3333-4333-8333-333333333333";
-pub const ISSUER: &str =
+const ISSUER: &str =
     "https://eastus.oic.prod-aks.azure.com/22222222-2222-4222-8222-222222222222/00000000-0000-4000-8000-000000000000/";
 
 /// Client ids in the declared set-up.
@@ -40,7 +41,8 @@ pub const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const MANAGEMENT: &str = "management.azure.com";
 
-const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/azure.yaml");
+/// What the platform needs, and what canaries and denials need beside it.
+const DECLARED: [&str; 2] = ["worlds", "denials"];
 
 /// One key for all tests, and one that is nobody's: to make them takes time.
 static KEY: LazyLock<(RsaPrivateKey, EncodingKey)> = LazyLock::new(key);
@@ -55,7 +57,18 @@ fn key() -> (RsaPrivateKey, EncodingKey) {
 /// A cluster that issues tokens, and the tenant that knows it.
 pub struct Cluster {
     pub tenant: Tenant,
-    kid: String,
+}
+
+/// The cluster's issuer, as the tenant knows it.
+fn known() -> Issuer {
+    let (url, _, public) = Cluster::issuer();
+    Issuer::new(url, &format!("{url}openid/v1/jwks"), &public).unwrap()
+}
+
+fn signed(key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = Cluster::claims();
+    change(&mut claims);
+    encode(&Header { kid: known().key_id().ok(), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
 }
 
 /// What a host said.
@@ -64,8 +77,7 @@ pub struct Said {
     pub status: StatusCode,
     pub headers: axum::http::HeaderMap,
     pub body: Value,
-    pub reason: Option<String>,
-    pub finding: bool,
+    pub note: Note,
 }
 
 impl Said {
@@ -86,13 +98,16 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 impl Cluster {
     /// With the declared secrets in their vaults.
     pub fn new() -> Self {
-        let public = KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
-        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}openid/v1/jwks"), &public).unwrap();
-        let kid = issuer.key_id().unwrap();
-        let config =
-            config::Azure { tenant: TENANT.into(), subscription: SUBSCRIPTION.into(), declared: DECLARED.into() };
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        let cluster = Self { tenant: Tenant::open(&config, ground).unwrap(), kid };
+        let declared = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(declared.path(), Self::declared()).unwrap();
+        let config = config::Azure {
+            tenant: TENANT.into(),
+            subscription: SUBSCRIPTION.into(),
+            location: "eastus".into(),
+            declared: declared.path().into(),
+        };
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(known()) };
+        let cluster = Self { tenant: Tenant::open(&config, ground).unwrap() };
         wait(cluster.tenant.apply(&Self::values())).unwrap();
         cluster
     }
@@ -106,7 +121,11 @@ impl Cluster {
 
     /// The declared tenant.
     pub fn declared() -> String {
-        std::fs::read_to_string(DECLARED).unwrap()
+        let read = |kind| {
+            let path = format!("{}/../fixtures/{kind}/azure.yaml", env!("CARGO_MANIFEST_DIR"));
+            std::fs::read_to_string(path).unwrap()
+        };
+        DECLARED.map(read).join("\n---\n")
     }
 
     /// Claims of the platform's service account.
@@ -118,20 +137,20 @@ impl Cluster {
         })
     }
 
-    /// A token of this cluster with changed claims.
-    pub fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&KEY.1, change)
+    /// The cluster's issuer: URL, private and public key (PEM).
+    pub fn issuer() -> (&'static str, String, String) {
+        let private = KEY.0.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+        (ISSUER, private, KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
     }
 
-    /// A token under this cluster's key id that another key has signed.
-    pub fn forged(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&STRANGER.1, change)
+    /// A token of the cluster with changed claims.
+    pub fn issued(change: impl FnOnce(&mut Value)) -> String {
+        signed(&KEY.1, change)
     }
 
-    fn signed(&self, key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
-        let mut claims = Self::claims();
-        change(&mut claims);
-        encode(&Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
+    /// A token under the cluster's key id that another key has signed.
+    pub fn forged(change: impl FnOnce(&mut Value)) -> String {
+        signed(&STRANGER.1, change)
     }
 
     /// Sends a request to a host of the cloud.
@@ -144,8 +163,7 @@ impl Cluster {
             status: parts.status,
             headers: parts.headers,
             body: serde_json::from_slice(&bytes).unwrap_or_default(),
-            reason: note.reason,
-            finding: note.finding,
+            note,
         }
     }
 
@@ -171,7 +189,7 @@ impl Cluster {
 
     /// An access token of the identity that may do everything.
     pub fn master(&self, scope: &str) -> String {
-        let token = self.token(|c| c["sub"] = json!("system:serviceaccount:trinity-suites:lifecycle"));
+        let token = Self::issued(|c| c["sub"] = json!("system:serviceaccount:trinity-suites:lifecycle"));
         self.exchange(LIFECYCLE, &token, scope).unwrap()
     }
 

@@ -1,18 +1,16 @@
 //! The resource manager, as far as it makes and unmakes vaults: `https://management.azure.com`.
 
 use axum::http::{HeaderValue, Method, StatusCode};
-use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    access::Permission,
     bearer::{Claims, Invalid},
     refusal::{Refusal, document},
+    resource::{buried, change, create, invalid_name, name_in_use, shown, taken, valid},
     scope,
-    secrets::Secrets,
     tenant::Tenant,
-    vaults::{Grave, Policy, Vault, Vaults},
+    vaults::{Grave, Vault, Vaults},
 };
 use crate::{Answer, Request, cloud::Trouble, journal::Note};
 
@@ -26,10 +24,6 @@ const AUDIENCES: [&str; 4] = [
     "https://management.core.windows.net",
     "https://management.core.windows.net/",
 ];
-
-/// Versions of the vaults' interface from this one on make vaults with RBAC when nothing else is asked.
-/// <https://learn.microsoft.com/azure/key-vault/general/access-control-default>
-const RBAC_SINCE: &str = "2026-02-01";
 
 /// Versions of the vaults' interface.
 const VERSIONS: [&str; 11] = [
@@ -58,15 +52,14 @@ enum Call<'a> {
     PurgeDeletedVault { location: &'a str, name: &'a str },
     GetOperation { id: &'a str },
     CheckNameAvailability,
-    Unknown,
 }
 
 /// A call and the subscription that it is about.
-fn call(request: &Request) -> (&str, Call<'_>) {
+fn call(request: &Request) -> Option<(&str, Call<'_>)> {
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
     let known: Vec<String> = path.iter().map(|part| part.to_lowercase()).collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    let ["subscriptions", _, rest @ ..] = known.as_slice() else { return ("", Call::Unknown) };
+    let ["subscriptions", _, rest @ ..] = known.as_slice() else { return None };
     // Names are given as the caller writes them.
     let at = |index: usize| path.get(index + 2).copied().unwrap_or_default();
     let call = match (request.method(), rest) {
@@ -77,7 +70,7 @@ fn call(request: &Request) -> (&str, Call<'_>) {
                 Method::PATCH => Call::UpdateVault { group, name },
                 Method::GET => Call::GetVault { group, name },
                 Method::DELETE => Call::DeleteVault { group, name },
-                _ => Call::Unknown,
+                _ => return None,
             }
         }
         (&Method::GET, ["resourcegroups", _, "providers", "microsoft.keyvault", "vaults"]) => {
@@ -95,14 +88,15 @@ fn call(request: &Request) -> (&str, Call<'_>) {
             Call::GetOperation { id: at(5) }
         }
         (&Method::POST, ["providers", "microsoft.keyvault", "checknameavailability"]) => Call::CheckNameAvailability,
-        _ => Call::Unknown,
+        _ => return None,
     };
-    (path.get(1).copied().unwrap_or_default(), call)
+    Some((path.get(1).copied().unwrap_or_default(), call))
 }
 
 /// The operation that a request asks for.
 pub(super) fn operation(request: &Request) -> &'static str {
-    match call(request).1 {
+    let Some((_, call)) = call(request) else { return "management:Unknown" };
+    match call {
         Call::CreateVault { .. } => "management:CreateVault",
         Call::UpdateVault { .. } => "management:UpdateVault",
         Call::GetVault { .. } => "management:GetVault",
@@ -113,7 +107,6 @@ pub(super) fn operation(request: &Request) -> &'static str {
         Call::PurgeDeletedVault { .. } => "management:PurgeDeletedVault",
         Call::GetOperation { .. } => "management:GetOperation",
         Call::CheckNameAvailability => "management:CheckNameAvailability",
-        Call::Unknown => "management:Unknown",
     }
 }
 
@@ -222,17 +215,13 @@ fn authenticate(tenant: &Tenant, request: &Request) -> Result<Claims, Refusal> {
 /// What the resource manager does for somebody.
 fn serve(tenant: &Tenant, caller: &Claims, request: &Request) -> Result<Reply, Refusal> {
     let version = version(request)?;
-    let (subscription, call) = call(request);
-    if matches!(call, Call::Unknown) {
+    let (subscription, call) = call(request).ok_or_else(|| {
         let what = format!("{} {}", request.method(), request.uri().path());
-        return Err(Refusal::new(
-            StatusCode::NOT_FOUND,
-            "InvalidResourceType",
-            format!("The resource type could not be found for the request '{what:.200}'."),
-        )
-        .because("only vaults are played here")
-        .finding());
-    }
+        let message = format!("The resource type could not be found for the request '{what:.200}'.");
+        Refusal::new(StatusCode::NOT_FOUND, "InvalidResourceType", message)
+            .because("only vaults are played here")
+            .finding()
+    })?;
     if !subscription.eq_ignore_ascii_case(&tenant.subscription) {
         let message = format!("The subscription '{subscription:.64}' could not be found.");
         return Err(Refusal::new(StatusCode::NOT_FOUND, "SubscriptionNotFound", message));
@@ -250,7 +239,9 @@ fn serve(tenant: &Tenant, caller: &Claims, request: &Request) -> Result<Reply, R
     let now = tenant.now();
     let mut vaults = tenant.vaults();
     Ok(match call {
-        Call::CreateVault { group, name } => create(tenant, &mut vaults, group, name, version, &body(request)?)?,
+        Call::CreateVault { group, name } => {
+            Reply::ok(create(tenant, &mut vaults, group, name, version, &body(request)?)?)
+        }
         Call::UpdateVault { group, name } => {
             find(&vaults, group, name)?;
             let properties = body(request)?;
@@ -308,7 +299,6 @@ fn serve(tenant: &Tenant, caller: &Claims, request: &Request) -> Result<Reply, R
                 (true, false) => json!({"nameAvailable": true}),
             })
         }
-        Call::Unknown => Reply::empty(StatusCode::NOT_FOUND),
     })
 }
 
@@ -330,7 +320,7 @@ fn needs(tenant: &Tenant, call: &Call<'_>) -> (&'static str, String) {
         Call::GetDeletedVault { .. } => ("Microsoft.KeyVault/locations/deletedVaults/read", subscription),
         Call::PurgeDeletedVault { .. } => ("Microsoft.KeyVault/locations/deletedVaults/purge/action", subscription),
         Call::GetOperation { .. } => ("Microsoft.KeyVault/locations/operationResults/read", subscription),
-        Call::CheckNameAvailability | Call::Unknown => ("Microsoft.KeyVault/checkNameAvailability/read", subscription),
+        Call::CheckNameAvailability => ("Microsoft.KeyVault/checkNameAvailability/read", subscription),
     }
 }
 
@@ -354,10 +344,6 @@ fn body(request: &Request) -> Result<Value, Refusal> {
     })
 }
 
-fn bad(message: impl Into<String>) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, "BadRequest", message)
-}
-
 fn absent(group: &str, name: &str) -> Refusal {
     let message = format!(
         "The Resource 'Microsoft.KeyVault/vaults/{name:.64}' under resource group '{group:.90}' was not found. For more \
@@ -377,220 +363,5 @@ fn grave<'v>(vaults: &'v Vaults, location: &str, name: &str) -> Result<&'v Grave
         // wording not verified
         let message = format!("The specified deleted vault '{name:.64}' does not exist.");
         Refusal::new(StatusCode::NOT_FOUND, "DeletedVaultNotFound", message)
-    })
-}
-
-fn taken(vaults: &Vaults, name: &str) -> bool {
-    let key = name.to_lowercase();
-    vaults.live.contains_key(&key) || vaults.deleted.contains_key(&key)
-}
-
-fn valid(name: &str) -> bool {
-    (3..=24).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !name.ends_with('-')
-        && !name.contains("--")
-}
-
-fn invalid_name(name: &str) -> String {
-    format!(
-        "The vault name '{name:.64}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name \
-         must begin with a letter, end with a letter or digit, and not contain consecutive hyphens. Follow this link for \
-         more information: https://go.microsoft.com/fwlink/?linkid=2147742"
-    )
-}
-
-fn name_in_use(name: &str) -> String {
-    format!(
-        "The vault name '{name:.64}' is already in use. Vault names are globaly unique so it is possible that the name is \
-         already taken. If you are sure that the vault name was not taken then it is possible that a vault with the same \
-         name was recently deleted but not purged after being placed in a recoverable state. If the vault is in a \
-         recoverable state then the vault will need to be purged before reusing the name. For more information on soft \
-         delete and purging a vault follow this link https://go.microsoft.com/fwlink/?linkid=2147740."
-    )
-}
-
-/// Makes a vault, changes one, or recovers one when asked to.
-fn create(
-    tenant: &Tenant,
-    vaults: &mut Vaults,
-    group: &str,
-    name: &str,
-    version: &str,
-    body: &Value,
-) -> Result<Reply, Refusal> {
-    if !valid(name) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "VaultNameNotValid", invalid_name(name)));
-    }
-    if !tenant.declared().azurerm_resource_group.values().any(|g| g.name.eq_ignore_ascii_case(group)) {
-        let message = format!("Resource group '{group:.90}' could not be found.");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "ResourceGroupNotFound", message));
-    }
-    let key = name.to_lowercase();
-    if body["properties"]["createMode"] == "recover" {
-        let Some(grave) = vaults.deleted.remove(&key) else {
-            // wording not verified
-            let message = format!("A soft deleted vault with the name '{name}' does not exist.");
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "DeletedVaultNotFound", message));
-        };
-        let vault = vaults.live.entry(key).or_insert(grave.vault);
-        return Ok(Reply::ok(shown(tenant, vault, "Succeeded")));
-    }
-    if vaults.deleted.contains_key(&key) {
-        let message = "A vault with the same name already exists in deleted state. You need to either recover or purge \
-                       existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more \
-                       information on soft delete.";
-        return Err(Refusal::new(StatusCode::CONFLICT, "ConflictError", message));
-    }
-    let mut vault = match vaults.live.get(&key) {
-        Some(vault) if vault.group.eq_ignore_ascii_case(group) => vault.clone(),
-        Some(_) => return Err(Refusal::new(StatusCode::CONFLICT, "VaultAlreadyExists", name_in_use(name))),
-        None => {
-            let location = body["location"].as_str().unwrap_or_default();
-            if location.is_empty() {
-                let message = "The location property is required for this definition.";
-                return Err(Refusal::new(StatusCode::BAD_REQUEST, "LocationRequired", message));
-            }
-            Vault {
-                name: name.to_owned(),
-                group: group.to_owned(),
-                location: location.to_lowercase().replace(' ', ""),
-                sku: "standard".into(),
-                rbac: version >= RBAC_SINCE,
-                purge_protection: false,
-                retention: retention(&body["properties"])?.unwrap_or(90),
-                policies: Vec::new(),
-                tags: Map::new(),
-                secrets: Secrets::default(),
-            }
-        }
-    };
-    if body["properties"]["tenantId"].as_str().is_none_or(|id| !id.eq_ignore_ascii_case(&tenant.id)) {
-        // wording not verified
-        return Err(bad("An invalid value was provided for 'tenantId'."));
-    }
-    change(tenant, &mut vault, body)?;
-    // A new vault has no name in the DNS yet; here it has one at once, and the first look at it says so.
-    let state = if vaults.live.contains_key(&key) { "Succeeded" } else { "RegisteringDns" };
-    let body = shown(tenant, &vault, state);
-    vaults.live.insert(key, vault);
-    Ok(Reply::ok(body))
-}
-
-fn retention(properties: &Value) -> Result<Option<u8>, Refusal> {
-    let Some(days) = properties.get("softDeleteRetentionInDays").filter(|v| !v.is_null()) else { return Ok(None) };
-    let days = days.as_u64().and_then(|days| u8::try_from(days).ok()).filter(|days| (7..=90).contains(days));
-    // wording not verified
-    days.map(Some).ok_or_else(|| bad("The property \"softDeleteRetentionInDays\" must be between 7 and 90."))
-}
-
-/// Sets what a body asks for.
-fn change(tenant: &Tenant, vault: &mut Vault, body: &Value) -> Result<(), Refusal> {
-    let properties = &body["properties"];
-    if let Some(tags) = body["tags"].as_object() {
-        vault.tags = tags.clone();
-    }
-    if let Some(sku) = properties["sku"]["name"].as_str() {
-        vault.sku = sku.to_lowercase();
-    }
-    if let Some(rbac) = properties["enableRbacAuthorization"].as_bool() {
-        vault.rbac = rbac;
-    }
-    if properties["enableSoftDelete"] == false {
-        // wording not verified
-        return Err(bad("The property \"enableSoftDelete\" cannot be set to false. Enabling the 'soft delete' \
-                        functionality for a vault is an irreversible action."));
-    }
-    match properties["enablePurgeProtection"].as_bool() {
-        Some(true) => vault.purge_protection = true,
-        Some(false) => {
-            return Err(bad("The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge \
-                            protection for a vault is an irreversible action."));
-        }
-        None => {}
-    }
-    if retention(properties)?.is_some_and(|days| days != vault.retention) {
-        return Err(bad("The property \"softDeleteRetentionInDays\" has been set already and it can't be modified."));
-    }
-    if let Some(policies) = properties["accessPolicies"].as_array() {
-        vault.policies = policies.iter().map(|policy| self::policy(tenant, policy)).collect::<Result<_, _>>()?;
-    }
-    Ok(())
-}
-
-fn policy(tenant: &Tenant, policy: &Value) -> Result<Policy, Refusal> {
-    let object_id = policy["objectId"].as_str().unwrap_or_default();
-    if object_id.is_empty() || !policy["tenantId"].as_str().is_some_and(|id| id.eq_ignore_ascii_case(&tenant.id)) {
-        // wording not verified
-        return Err(bad("An invalid value was provided for 'accessPolicies'."));
-    }
-    let mut permissions = Vec::new();
-    for permission in policy["permissions"]["secrets"].as_array().into_iter().flatten() {
-        let name = permission.as_str().unwrap_or_default().to_lowercase();
-        let found: Vec<_> = Permission::ALL.into_iter().filter(|p| name == "all" || p.name() == name).collect();
-        if found.is_empty() {
-            // wording not verified
-            return Err(bad(format!("An invalid value was provided for 'accessPolicies': the permission {name:.20}.")));
-        }
-        permissions.extend(found);
-    }
-    Ok(Policy { object_id: object_id.to_owned(), permissions })
-}
-
-/// A vault as the resource manager shows it.
-fn shown(tenant: &Tenant, vault: &Vault, state: &str) -> Value {
-    let policies = vault.policies.iter().map(|policy| {
-        let permissions: Vec<_> = policy.permissions.iter().map(|p| p.name()).collect();
-        json!({"tenantId": tenant.id, "objectId": policy.object_id, "permissions": {"secrets": permissions}})
-    });
-    let mut properties = json!({
-        "sku": {"family": "A", "name": vault.sku},
-        "tenantId": tenant.id,
-        "accessPolicies": policies.collect::<Vec<_>>(),
-        "enabledForDeployment": false,
-        "enableSoftDelete": true,
-        "softDeleteRetentionInDays": vault.retention,
-        "enableRbacAuthorization": vault.rbac,
-        "vaultUri": vault.url(),
-        "provisioningState": state,
-        "publicNetworkAccess": "Enabled",
-    });
-    // It is there or true, never false.
-    if vault.purge_protection {
-        properties["enablePurgeProtection"] = json!(true);
-    }
-    json!({
-        "id": vault.id(&tenant.subscription),
-        "name": vault.name,
-        "type": "Microsoft.KeyVault/vaults",
-        "location": vault.location,
-        "tags": vault.tags,
-        "properties": properties,
-    })
-}
-
-/// A deleted vault as the resource manager shows it.
-fn buried(tenant: &Tenant, grave: &Grave) -> Value {
-    let time = |seconds| Timestamp::from_second(seconds).unwrap_or_default().to_string();
-    let Grave { vault, deleted, purge } = grave;
-    let mut properties = json!({
-        "vaultId": vault.id(&tenant.subscription),
-        "location": vault.location,
-        "tags": vault.tags,
-        "deletionDate": time(*deleted),
-        "scheduledPurgeDate": time(*purge),
-    });
-    if vault.purge_protection {
-        properties["purgeProtectionEnabled"] = json!(true);
-    }
-    json!({
-        "id": format!(
-            "{}/providers/Microsoft.KeyVault/locations/{}/deletedVaults/{}",
-            scope::subscription(&tenant.subscription), vault.location, vault.name
-        ),
-        "name": vault.name,
-        "type": "Microsoft.KeyVault/deletedVaults",
-        "properties": properties,
     })
 }

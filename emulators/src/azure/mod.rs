@@ -1,9 +1,11 @@
 //! An Azure tenant as far as secrets need it: Entra ID that exchanges federated tokens, Key Vault that keeps secrets and
 //! decides who may read them, and the resource manager that makes and unmakes vaults.
 
+mod aadsts;
 mod access;
 mod administrator;
 mod bearer;
+mod bundle;
 pub mod canaries;
 pub mod declared;
 #[cfg(test)]
@@ -11,14 +13,17 @@ mod denial;
 mod federation;
 #[cfg(test)]
 mod fixture;
-#[cfg(test)]
-mod lifecycle;
 mod login;
 mod management;
+mod query;
 mod refusal;
+mod resource;
 mod scope;
 mod secrets;
 mod tenant;
+#[cfg(test)]
+mod tests;
+mod token;
 mod vault;
 mod vaults;
 

@@ -56,10 +56,11 @@ impl Refusal {
                 answer.response.headers_mut().insert(name, value);
             }
         }
+        let reason = self.reason.unwrap_or(self.message);
         answer.noting(Note {
             caller,
-            code: Some(self.inner.unwrap_or(self.code).into()),
-            reason: Some(self.reason.unwrap_or(self.message)),
+            code: Some(self.code.into()),
+            reason: Some(self.inner.map_or_else(|| reason.clone(), |inner| format!("{inner}: {reason}"))),
             finding: self.finding,
             ..Note::default()
         })

@@ -1,20 +1,16 @@
 //! Key Vault's data plane: `https://<vault>.vault.azure.net`.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
-};
-
 use axum::http::{HeaderValue, Method, StatusCode};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     access::{Action, Decision, decide, permitted},
     bearer::{Claims, Invalid},
+    bundle::{deleted, item, valued},
+    query::Query,
     refusal::{Refusal, document},
-    secrets::{Change, Secret, Tombstone, Version, bad},
+    secrets::{Change, Secret, Version, bad},
     tenant::Tenant,
     vaults::Vault,
 };
@@ -25,12 +21,6 @@ pub(super) const DOMAIN: &str = ".vault.azure.net";
 
 /// The API that access tokens must be for: its URL, or its application id.
 const AUDIENCES: [&str; 2] = ["https://vault.azure.net", "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"];
-
-/// Versions of the interface. All that is played here is the same in each.
-const VERSIONS: [&str; 9] = ["7.0", "7.1", "7.2", "7.3", "7.4", "7.5", "7.6", "2025-07-01", "2026-04-01"];
-
-/// Entries of a page when the caller does not say, and at most.
-const PAGE: usize = 25;
 
 /// What is asked of a vault.
 enum Call<'a> {
@@ -46,13 +36,12 @@ enum Call<'a> {
     GetDeletedSecret { name: &'a str },
     RecoverDeletedSecret { name: &'a str },
     PurgeDeletedSecret { name: &'a str },
-    Unknown,
 }
 
 /// Reads a path; the old client libraries end it with a slash when they name no version.
-fn call(request: &Request) -> Call<'_> {
+fn call(request: &Request) -> Option<Call<'_>> {
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
-    match (request.method(), path.as_slice()) {
+    Some(match (request.method(), path.as_slice()) {
         (&Method::GET, ["secrets"]) => Call::GetSecrets,
         (&Method::POST, ["secrets", "restore"]) => Call::RestoreSecret,
         (&Method::GET, ["secrets", name]) => Call::GetSecret { name, version: None },
@@ -67,8 +56,8 @@ fn call(request: &Request) -> Call<'_> {
         (&Method::GET, ["deletedsecrets", name]) => Call::GetDeletedSecret { name },
         (&Method::DELETE, ["deletedsecrets", name]) => Call::PurgeDeletedSecret { name },
         (&Method::POST, ["deletedsecrets", name, "recover"]) => Call::RecoverDeletedSecret { name },
-        _ => Call::Unknown,
-    }
+        _ => return None,
+    })
 }
 
 impl<'a> Call<'a> {
@@ -87,13 +76,12 @@ impl<'a> Call<'a> {
             Self::GetDeletedSecret { .. } => "vault:GetDeletedSecret",
             Self::RecoverDeletedSecret { .. } => "vault:RecoverDeletedSecret",
             Self::PurgeDeletedSecret { .. } => "vault:PurgeDeletedSecret",
-            Self::Unknown => "vault:Unknown",
         }
     }
 
     /// The permission that it needs, on the named secret or on the vault.
-    fn needs(&self) -> Option<(Action, Option<&'a str>)> {
-        Some(match self {
+    const fn needs(&self) -> (Action, Option<&'a str>) {
+        match self {
             Self::GetSecret { name, .. } => (Action::Get, Some(name)),
             Self::SetSecret { name } => (Action::Set, Some(name)),
             Self::UpdateSecret { name, .. } => (Action::Update, Some(name)),
@@ -105,14 +93,13 @@ impl<'a> Call<'a> {
             Self::PurgeDeletedSecret { name } => (Action::Purge, Some(name)),
             Self::GetSecrets | Self::GetDeletedSecrets => (Action::ReadMetadata, None),
             Self::RestoreSecret => (Action::Restore, None),
-            Self::Unknown => return None,
-        })
+        }
     }
 }
 
 /// The operation that a request asks for.
 pub(super) fn operation(request: &Request) -> &'static str {
-    call(request).operation()
+    call(request).map_or("vault:Unknown", |call| call.operation())
 }
 
 /// Answers one request to the host of a vault.
@@ -196,18 +183,16 @@ fn authenticate(tenant: &Tenant, request: &Request) -> Result<Claims, Refusal> {
 /// What the host of a vault does for somebody. Nothing is an answer without content.
 fn serve(tenant: &Tenant, name: &str, caller: &Claims, request: &Request) -> Result<Option<Value>, Refusal> {
     let query = Query::of(request)?;
-    let call = call(request);
+    let call = call(request).ok_or_else(|| {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        bad(format!("this vault does not play {what:.200}"))
+            .because("only secrets are played here, no certificates and no keys")
+            .finding()
+    })?;
     let now = tenant.now();
     let mut vaults = tenant.vaults();
-    let Some(vault) = vaults.live.get_mut(name) else {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, "VaultNotFound", "the vault was deleted during the request"));
-    };
-    let Some((action, secret)) = call.needs() else {
-        let what = format!("{} {}", request.method(), request.uri().path());
-        return Err(bad(format!("this vault does not play {what:.200}"))
-            .because("only secrets are played here, no certificates and no keys")
-            .finding());
-    };
+    let vault = vaults.live.get_mut(name).ok_or_else(gone)?;
+    let (action, secret) = call.needs();
     authorise(tenant, vault, caller, action, secret)?;
     let (retention, protected) = (vault.retention, vault.purge_protection);
     let here = format!("{}{}", vault.url().trim_end_matches('/'), request.uri().path());
@@ -271,12 +256,16 @@ fn serve(tenant: &Tenant, name: &str, caller: &Claims, request: &Request) -> Res
             let secret = blob.value.and_then(|blob| vaults.backup(&blob));
             // wording not verified
             let secret = secret.ok_or_else(|| bad("Backup blob contains invalid or corrupt data."))?;
-            let Some(vault) = vaults.live.get_mut(name) else { return Ok(None) };
+            let vault = vaults.live.get_mut(name).ok_or_else(gone)?;
             let (secret, version) = cloned(vault.secrets.restore(secret)?);
             item(vault, &secret, &version, true)
         }
-        Call::Unknown => return Ok(None),
     }))
+}
+
+/// The vault was deleted while a request to it was under way.
+fn gone() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "VaultNotFound", "The vault was deleted during the request.")
 }
 
 /// May this caller do this, to this secret or to the vault?
@@ -326,96 +315,4 @@ fn body(request: &Request) -> Result<Change, Refusal> {
 
 fn cloned((secret, version): (&Secret, &Version)) -> (Secret, Version) {
     (secret.clone(), version.clone())
-}
-
-/// A version as every answer shows it; `exactly` with its id, else under the id of the secret.
-fn item(vault: &Vault, secret: &Secret, version: &Version, exactly: bool) -> Value {
-    let mut id = format!("{}secrets/{}", vault.url(), secret.name);
-    if exactly {
-        id = format!("{id}/{}", version.id);
-    }
-    let mut attributes = json!({"enabled": version.enabled});
-    for (name, time) in [("nbf", version.not_before), ("exp", version.expires)] {
-        if let Some(time) = time {
-            attributes[name] = json!(time);
-        }
-    }
-    attributes["created"] = json!(version.created);
-    attributes["updated"] = json!(version.updated);
-    attributes["recoveryLevel"] = json!(vault.recovery_level());
-    attributes["recoverableDays"] = json!(vault.retention);
-    let mut item = json!({"id": id, "attributes": attributes});
-    if let Some(content_type) = &version.content_type {
-        item["contentType"] = json!(content_type);
-    }
-    if let Some(tags) = &version.tags {
-        item["tags"] = json!(tags);
-    }
-    item
-}
-
-/// A version with its value.
-fn valued(vault: &Vault, secret: &Secret, version: &Version) -> Value {
-    let mut item = item(vault, secret, version, true);
-    item["value"] = json!(version.value);
-    item
-}
-
-/// A deleted secret.
-fn deleted(vault: &Vault, tombstone: &Tombstone, exactly: bool) -> Value {
-    let secret = &tombstone.secret;
-    let mut shown = secret.versions.last().map(|version| item(vault, secret, version, exactly)).unwrap_or_default();
-    shown["recoveryId"] = json!(format!("{}deletedsecrets/{}", vault.url(), secret.name));
-    shown["deletedDate"] = json!(tombstone.deleted);
-    shown["scheduledPurgeDate"] = json!(tombstone.purge);
-    shown
-}
-
-/// The query of a request, read and judged.
-struct Query {
-    version: String,
-    size: usize,
-    after: Option<String>,
-}
-
-impl Query {
-    fn of(request: &Request) -> Result<Self, Refusal> {
-        let (mut version, mut size, mut after) = (None, PAGE, None);
-        for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
-            match &*name {
-                "api-version" => version = Some(value.into_owned()),
-                "maxresults" => {
-                    // wording not verified
-                    let wrong = || bad(format!("The parameter maxresults must be between 1 and {PAGE}."));
-                    size = value.parse().ok().filter(|n| (1..=PAGE).contains(n)).ok_or_else(wrong)?;
-                }
-                "$skiptoken" => {
-                    let text = URL_SAFE_NO_PAD.decode(&*value).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-                    after = Some(text.ok_or_else(|| bad("The parameter $skiptoken is not valid."))?);
-                }
-                _ => {}
-            }
-        }
-        // wording of the first not verified
-        let version = version.ok_or_else(|| bad("The api-version query parameter must be specified."))?;
-        if !VERSIONS.contains(&version.as_str()) {
-            return Err(bad(format!(
-                "The specified version ({version:.50}) is not recognized. Consider using the latest supported version \
-                 (2025-07-01)."
-            )));
-        }
-        Ok(Self { version, size, after })
-    }
-
-    /// The entries after the one that the last page ended with, and the address of the next page.
-    fn page<'m, T>(&self, all: &'m BTreeMap<String, T>, here: &str) -> (Vec<&'m T>, Option<String>) {
-        let from = self.after.as_ref().map_or(Unbounded, Excluded);
-        let mut rest = all.range::<String, _>((from, Unbounded));
-        let page: Vec<(&String, &T)> = rest.by_ref().take(self.size).collect();
-        let next = rest.next().and(page.last()).map(|(last, _)| {
-            let token = URL_SAFE_NO_PAD.encode(last.as_bytes());
-            format!("{here}?api-version={}&$skiptoken={token}&maxresults={}", self.version, self.size)
-        });
-        (page.into_iter().map(|(_, entry)| entry).collect(), next)
-    }
 }

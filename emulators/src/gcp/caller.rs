@@ -34,19 +34,15 @@ pub(crate) struct Api<'a> {
     pub method: &'a str,
 }
 
-/// Authenticates the bearer of the token in the request's headers; the error comes with the caller as far as known.
-pub(crate) fn authenticate(
-    project: &Project,
-    headers: &HeaderMap,
-    api: Api<'_>,
-) -> Result<Caller, (Refusal, Option<Principal>)> {
+/// Authenticates the bearer of the token in the request's headers.
+pub(crate) fn authenticate(project: &Project, headers: &HeaderMap, api: Api<'_>) -> Result<Caller, Refusal> {
     let refused = |message: String, reason: &str, why: &str| {
         let metadata = [("service", api.service), ("method", api.method)];
         Refusal::new(Code::Unauthenticated, message).info(reason, "googleapis.com", metadata).because(why)
     };
     let Some(header) = headers.get("authorization") else {
         let message = format!("Request is missing required authentication credential. {EXPECTED}");
-        return Err((refused(message, "CREDENTIALS_MISSING", "the request has no Authorization header"), None));
+        return Err(refused(message, "CREDENTIALS_MISSING", "the request has no Authorization header"));
     };
     let invalid =
         |reason, why: &str| refused(format!("Request had invalid authentication credentials. {EXPECTED}"), reason, why);
@@ -57,11 +53,11 @@ pub(crate) fn authenticate(
     let Some(Credential { principal, scopes, expires, issued_under }) =
         token.and_then(|token| project.tokens.find(token))
     else {
-        return Err((invalid("ACCESS_TOKEN_TYPE_UNSUPPORTED", "no such token was issued here"), None));
+        return Err(invalid("ACCESS_TOKEN_TYPE_UNSUPPORTED", "no such token was issued here"));
     };
     if expires <= project.ground.clock.now() {
         let why = format!("the access token expired at {expires}");
-        return Err((invalid("ACCESS_TOKEN_EXPIRED", &why), Some(principal)));
+        return Err(invalid("ACCESS_TOKEN_EXPIRED", &why).of(&principal));
     }
     let policy = if made(Check::Revocation) { project.declared() } else { issued_under };
     if let Principal::Account(email) = &principal
@@ -70,7 +66,7 @@ pub(crate) fn authenticate(
     {
         let metadata = [("service", api.service), ("method", api.method), ("email", email)];
         let refusal = invalid("ACCOUNT_STATE_INVALID", "the service account is disabled or gone");
-        return Err((refusal.info("ACCOUNT_STATE_INVALID", "googleapis.com", metadata), Some(principal)));
+        return Err(refusal.info("ACCOUNT_STATE_INVALID", "googleapis.com", metadata).of(&principal));
     }
     if !scopes.iter().any(|scope| scope == CLOUD_PLATFORM) {
         let refusal = Refusal::new(Code::PermissionDenied, "Request had insufficient authentication scopes.")
@@ -80,7 +76,7 @@ pub(crate) fn authenticate(
                 [("service", api.service), ("method", api.method)],
             )
             .because(format!("the access token is for {}", scopes.join(" ")));
-        return Err((refusal, Some(principal)));
+        return Err(refusal.of(&principal));
     }
     Ok(Caller { principal, policy })
 }

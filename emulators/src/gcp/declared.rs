@@ -258,6 +258,9 @@ impl Declared {
                 return refused(format!("secret {} has a bad name or is declared twice", name.id));
             }
         }
+        if let Some((name, _)) = self.of_secrets().find(|(name, _)| wanted.iter().all(|w| w.name != *name)) {
+            return refused(format!("there is no secret {} to give anybody a role on", name.id));
+        }
         let versions = self.google_secret_manager_secret_version.values();
         for version in versions.chain(self.google_secret_manager_regional_secret_version.values()) {
             let resource = Resource::parse(&version.secret).filter(|r| r.project == project || r.project == number);

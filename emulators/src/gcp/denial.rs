@@ -98,7 +98,7 @@ const MATRIX: [Row; 13] = [
     Row {
         name: "disabled identity",
         check: Check::Disabled,
-        code: "FAILED_PRECONDITION",
+        code: "PERMISSION_DENIED",
         attempt: Attempt::Account("trinity-disabled@trinity-dev.iam.gserviceaccount.com"),
     },
     Row { name: "revoked mid-run", check: Check::Revocation, code: "PERMISSION_DENIED", attempt: Attempt::Revoked },

@@ -21,7 +21,7 @@ use rsa::{
 use serde_json::{Value, json};
 use tonic::Status;
 
-use super::{Project, caller::CLOUD_PLATFORM, refusal::name, securetoken::SECURETOKEN};
+use super::{Project, SECRETMANAGER, caller::CLOUD_PLATFORM, refusal::name, securetoken::SECURETOKEN};
 use crate::{
     clock::Clock,
     cloud::{Cloud, Ground},
@@ -31,6 +31,7 @@ use crate::{
 
 pub const PROJECT: &str = "trinity-dev";
 pub const NUMBER: &str = "123456789012";
+pub const REGIONAL: &str = "secretmanager.us-central1.rep.googleapis.com";
 pub const POOL: &str = "trinity-dev.svc.id.goog";
 pub const ISSUER: &str =
     "https://container.googleapis.com/v1/projects/trinity-dev/locations/us-central1/clusters/trinity";
@@ -57,18 +58,27 @@ fn signer(key: &RsaPrivateKey) -> EncodingKey {
 
 impl Cluster {
     pub fn new() -> Self {
-        let public = KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
-        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &public).unwrap();
+        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &Self::key().1).unwrap();
         let kid = issuer.key_id().unwrap();
-        let config = config::Gcp {
+        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
+        Self { project: Project::open(&Self::config(), ground).unwrap(), kid }
+    }
+
+    /// The configured project.
+    pub fn config() -> config::Gcp {
+        config::Gcp {
             project: PROJECT.into(),
             number: NUMBER.into(),
             location: "us-central1".into(),
             cluster: "trinity".into(),
             declared: DECLARED.into(),
-        };
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        Self { project: Project::open(&config, ground).unwrap(), kid }
+        }
+    }
+
+    /// The cluster's key, private and public, PEM.
+    pub fn key() -> (String, String) {
+        let private = KEYS[0].to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
+        (private, KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
     }
 
     /// With the declared secrets and their values.
@@ -147,7 +157,7 @@ impl Cluster {
     pub async fn value(&self, token: &str, secret: &str) -> Result<String, String> {
         let request =
             AccessSecretVersionRequest { name: format!("projects/{PROJECT}/secrets/{secret}/versions/latest") };
-        let answer = self.secrets(super::SECRETMANAGER).access_secret_version(bearing(token, request)).await;
+        let answer = self.secrets(SECRETMANAGER).access_secret_version(bearing(token, request)).await;
         let data = answer.map_err(|status| code(&status))?.into_inner().payload.unwrap().data;
         Ok(String::from_utf8(data.to_vec()).unwrap())
     }
@@ -188,6 +198,43 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let bytes = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
+    }
+}
+
+/// Secret Manager's REST interface, for the administrator.
+pub struct Rest<'a>(pub &'a Cluster);
+
+impl Rest<'_> {
+    pub async fn call(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        self.call_at(SECRETMANAGER, method, &format!("/v1/projects/{PROJECT}/{path}"), body).await
+    }
+
+    pub async fn call_at(&self, host: &str, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = (!body.is_null()).then(|| body.to_string());
+        self.0.send(host, method, path, &self.0.project.administrator, body).await
+    }
+
+    /// A call that succeeds.
+    pub async fn good(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(method, path, body).await;
+        assert_eq!(status, 200, "{method} {path}: {answer}");
+        answer
+    }
+
+    /// A call that is refused: HTTP status, code and message.
+    pub async fn bad(&self, method: &str, path: &str, body: Value) -> (u16, String, String) {
+        let (status, answer) = self.call(method, path, body).await;
+        let text = |key: &str| answer["error"][key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(answer["error"]["code"], status);
+        (status, text("status"), text("message"))
+    }
+
+    pub async fn create(&self, id: &str) -> Value {
+        self.good("POST", &format!("secrets?secretId={id}"), json!({"replication": {"automatic": {}}})).await
+    }
+
+    pub async fn add(&self, id: &str, data: &str) -> Value {
+        self.good("POST", &format!("secrets/{id}:addVersion"), json!({"payload": {"data": data}})).await
     }
 }
 

@@ -179,6 +179,7 @@ fn principal(text: &str) -> Option<Principal> {
             Principal::Workload(Workload { pool, namespace, name })
         })
     };
+    // The project's number is not compared: a pool's name has the project's id in it and is the only one of its kind.
     if let Some(rest) = text.strip_prefix("principal://iam.googleapis.com/projects/") {
         let (_, rest) = rest.split_once("/locations/global/workloadIdentityPools/")?;
         let (pool, rest) = rest.split_once("/subject/ns/")?;

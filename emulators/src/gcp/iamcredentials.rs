@@ -65,22 +65,19 @@ pub(crate) fn operation(request: &Request) -> String {
 pub(crate) async fn answer(project: &Project, request: Request) -> Answer {
     let grpc = transport::is_grpc(&request);
     let Some((method, resource)) = method(&request) else {
-        return match grpc {
-            true => transport::refuse(true, &Refusal::unplayed("this method")),
-            false => Answer::text(StatusCode::NOT_FOUND, "Not Found"),
-        };
+        return transport::unknown(grpc);
     };
     let full = format!("google.iam.credentials.v1.IAMCredentials.{method}");
     let caller = match authenticate(project, request.headers(), Api { service: HOST, method: &full }) {
         Ok(caller) => caller,
-        Err((refusal, principal)) => return transport::by(transport::refuse(grpc, &refusal), principal.as_ref()),
+        Err(refusal) => return transport::refuse(grpc, &refusal),
     };
     let answer = match method {
         "GenerateAccessToken" if grpc => transport::unary(request, |message| generate(project, &caller, message)).await,
         "GenerateAccessToken" if request.method() == "POST" => rest(project, &caller, &request, resource),
         method => transport::refuse(grpc, &Refusal::unplayed(method)),
     };
-    transport::by(answer, Some(&caller.principal))
+    transport::by(answer, &caller.principal)
 }
 
 fn rest(project: &Project, caller: &Caller, request: &Request, resource: &str) -> Answer {
@@ -159,21 +156,26 @@ fn permit(project: &Project, caller: &Caller, by: &Principal, permission: &str, 
         return Err(Refusal::new(Code::NotFound, format!("Not found; Gaia id not found for email {email:.200}"))
             .because("no such service account is declared"));
     };
-    let bound: Vec<_> = caller.policy.of_account(email).filter(|b| b.role.gives(permission)).collect();
+    let name = format!("projects/{}/serviceAccounts/{email}", project.id);
+    let bindings = caller.policy.of_account(email).chain(caller.policy.of_project());
+    let bound: Vec<_> = bindings.filter(|b| b.role.gives(permission) && b.covers(&name)).collect();
     let granted = match bound.is_empty() {
         true => !made(Check::Binding),
         false => bound.iter().any(|binding| binding.member.is(by)),
     };
+    let denied = |reason: String| {
+        let message = format!("Permission '{permission}' denied on resource (or it may not exist).");
+        Err(Refusal::new(Code::PermissionDenied, message)
+            .info("IAM_PERMISSION_DENIED", "iam.googleapis.com", [("permission", permission)])
+            .because(reason))
+    };
     if !granted {
         let members: Vec<_> = bound.iter().map(|b| b.member.text()).collect();
-        let message = format!("Permission '{permission}' denied on resource (or it may not exist).");
-        return Err(Refusal::new(Code::PermissionDenied, message)
-            .info("IAM_PERMISSION_DENIED", "iam.googleapis.com", [("permission", permission)])
-            .because(format!("{email} is bound to {members:?} and not to {by}")));
+        return denied(format!("{email} is bound to {members:?} and not to {by}"));
     }
     if account.disabled && made(Check::Disabled) {
         // That it fails is documented; code and wording are not verified.
-        return Err(Refusal::new(Code::FailedPrecondition, format!("Service account {email} is disabled.")));
+        return denied(format!("service account {email} is disabled"));
     }
     Ok(())
 }

@@ -1,9 +1,15 @@
 //! A Google Cloud project as far as secrets need it: a metadata server, token services that verify Kubernetes service
 //! accounts, IAM that decides, and Secret Manager with values in memory.
 
+#[cfg(test)]
+mod access;
 mod administrator;
+#[cfg(test)]
+mod arrival;
 mod caller;
 pub mod canaries;
+#[cfg(test)]
+mod declaration;
 pub mod declared;
 #[cfg(test)]
 mod denial;
@@ -17,6 +23,7 @@ mod json;
 mod lifecycle;
 mod list;
 mod metadata;
+mod policy;
 pub mod project;
 mod refusal;
 mod resource;
@@ -43,7 +50,6 @@ use self::{
 use crate::{
     Answer, Request, Result,
     cloud::{Cloud, Later, Trouble},
-    journal::Note,
 };
 
 /// Host of the global Secret Manager.
@@ -86,25 +92,19 @@ fn operation(request: &Request) -> Option<(Operation, &str)> {
 async fn secrets(project: &Project, location: Option<&str>, request: Request) -> Answer {
     let grpc = transport::is_grpc(&request);
     let Some((operation, resource)) = operation(&request) else {
-        return match grpc {
-            true => transport::refuse(true, &Refusal::unplayed("this method")),
-            false => {
-                let note = Note::finding("Secret Manager has no such REST method, or it is not played");
-                Answer::text(StatusCode::NOT_FOUND, "Not Found").noting(note)
-            }
-        };
+        return transport::unknown(grpc);
     };
     let method = format!("google.cloud.secretmanager.v1.SecretManagerService.{}", operation.name());
     let caller = match authenticate(project, request.headers(), Api { service: SECRETMANAGER, method: &method }) {
         Ok(caller) => caller,
-        Err((refusal, principal)) => return transport::by(transport::refuse(grpc, &refusal), principal.as_ref()),
+        Err(refusal) => return transport::refuse(grpc, &refusal),
     };
     let manager = SecretManager { project, caller: &caller, location };
     let answer = match grpc {
         true => grpc::answer(&manager, operation, request).await,
         false => rest::answer(&manager, operation, resource, &request),
     };
-    transport::by(answer, Some(&caller.principal))
+    transport::by(answer, &caller.principal)
 }
 
 impl Cloud for Project {

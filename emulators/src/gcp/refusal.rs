@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::iam::Principal;
 use crate::{Answer, journal::Note};
 
 /// A refused call.
@@ -18,6 +19,8 @@ pub(crate) struct Refusal {
     pub details: Box<ErrorDetails>,
     /// What Google does not tell, for the journal.
     pub reason: String,
+    /// Who called, as far as it was found out before the refusal.
+    pub caller: Option<String>,
     /// Whether a platform would be misled: the real cloud has what is refused here.
     pub finding: bool,
 }
@@ -26,7 +29,7 @@ impl Refusal {
     /// A refusal whose message says all there is to say.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, reason: message.clone(), message, details: Box::default(), finding: false }
+        Self { code, reason: message.clone(), message, details: Box::default(), caller: None, finding: false }
     }
 
     /// An argument that cannot be right.
@@ -55,6 +58,12 @@ impl Refusal {
         self
     }
 
+    /// Adds who called.
+    pub fn of(mut self, caller: &Principal) -> Self {
+        self.caller = Some(caller.to_string());
+        self
+    }
+
     /// Adds a `google.rpc.ErrorInfo`.
     pub fn info<const N: usize>(mut self, reason: &str, domain: &str, metadata: [(&str, &str); N]) -> Self {
         let metadata = metadata.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
@@ -67,6 +76,7 @@ impl Refusal {
         Note {
             code: Some(name(self.code).0.into()),
             reason: Some(self.reason.clone()),
+            caller: self.caller.clone(),
             finding: self.finding,
             ..Note::default()
         }

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use googleapis_tonic_google_cloud_secretmanager_v1::google::cloud::secretmanager::v1 as pb;
-use googleapis_tonic_google_iam_v1::google::{iam::v1 as iam_pb, r#type::Expr};
+use googleapis_tonic_google_iam_v1::google::iam::v1 as iam_pb;
 use jiff::{SignedDuration, Timestamp};
 use prost_types::FieldMask;
-use sha2::{Digest, Sha256};
 use tonic::Code;
 
 use super::{
     caller::Caller,
-    iam::{Binding, Condition, Expression, Member, Role},
+    iam::Binding,
     list::{Filter, page},
+    policy,
     project::Project,
     refusal::Refusal,
     resource::{Resource, SecretName, is_id},
@@ -27,8 +26,6 @@ const PAYLOAD: usize = 64 << 10;
 const ANNOTATIONS: usize = 16 << 10;
 /// Labels of a secret.
 const LABELS: usize = 64;
-/// Members of a policy.
-const MEMBERS: usize = 1500;
 
 /// Names of the operations, which are those of the gRPC methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -337,7 +334,7 @@ impl SecretManager<'_> {
             return Err(Refusal::new(Code::Aborted, message).because("the policy's etag is an old one"));
         }
         let declared = self.declared(&name);
-        let mut own = read_policy(policy)?;
+        let mut own = policy::read(policy)?;
         own.retain(|binding| !declared.contains(binding));
         vault.bind(&name, &self.project.number, own)?;
         self.policy(&vault, &name)
@@ -364,32 +361,10 @@ impl SecretManager<'_> {
         self.project.declared().of_secrets().filter(|(on, _)| on == name).map(|(_, binding)| binding).collect()
     }
 
-    /// The allow policy of a secret, declared and own bindings together. Conditions are always told, as to a caller
-    /// who asks for version 3.
+    /// The allow policy of a secret, declared and own bindings together.
     fn policy(&self, vault: &Vault, name: &SecretName) -> Result<iam_pb::Policy, Refusal> {
         let own = &vault.get(name, &self.project.number)?.policy;
-        let mut bindings: Vec<iam_pb::Binding> = Vec::new();
-        for binding in self.declared(name).iter().chain(own) {
-            let condition = binding.condition.as_ref().map(|c| Expr {
-                title: c.expression.title.clone(),
-                description: c.expression.description.clone(),
-                expression: c.expression.expression.clone(),
-                ..Expr::default()
-            });
-            let member = binding.member.text().to_owned();
-            match bindings.iter_mut().find(|b| b.role == binding.role.name() && b.condition == condition) {
-                Some(found) => found.members.push(member),
-                None => bindings.push(iam_pb::Binding {
-                    role: binding.role.name().into(),
-                    members: vec![member],
-                    condition,
-                }),
-            }
-        }
-        let version = if bindings.iter().any(|b| b.condition.is_some()) { 3 } else { 1 };
-        let told: Vec<_> = bindings.iter().map(|b| format!("{} {:?} {:?}", b.role, b.members, b.condition)).collect();
-        let etag = Bytes::copy_from_slice(&Sha256::digest(told.join("\n"))[..8]);
-        Ok(iam_pb::Policy { version, bindings, etag, ..iam_pb::Policy::default() })
+        Ok(policy::write(self.declared(name).iter().chain(own)))
     }
 }
 
@@ -484,34 +459,4 @@ fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<(), Refus
         true => Ok(()),
         false => Err(Refusal::field("secret.annotations", "The annotations are not valid.")),
     }
-}
-
-/// The bindings of a policy, one for each member.
-fn read_policy(policy: iam_pb::Policy) -> Result<Vec<Binding>, Refusal> {
-    let unread = |e: super::iam::Unread| {
-        let refusal = Refusal::field("policy.bindings", "The policy has a binding that is not supported.");
-        Refusal { finding: true, ..refusal.because(e.to_string()) }
-    };
-    let mut read: Vec<Binding> = Vec::new();
-    for binding in policy.bindings {
-        if binding.condition.is_some() && policy.version != 3 {
-            return Err(Refusal::field("policy.version", "A policy with conditions must have version 3."));
-        }
-        let condition = binding.condition.map(|c| {
-            let (title, description, expression) = (c.title, c.description, c.expression);
-            Condition::try_from(Expression { title, description, expression }).map_err(unread)
-        });
-        let (role, condition) = (Role::try_from(binding.role).map_err(unread)?, condition.transpose()?);
-        for member in binding.members {
-            let member = Member::try_from(member).map_err(unread)?;
-            let binding = Binding { role, member, condition: condition.clone() };
-            if !read.contains(&binding) {
-                read.push(binding);
-            }
-            if read.len() > MEMBERS {
-                return Err(Refusal::field("policy.bindings", "The policy has too many members."));
-            }
-        }
-    }
-    Ok(read)
 }

@@ -9,6 +9,7 @@ use super::{
     iam::{Principal, Workload},
     project::Project,
     tokens::Credential,
+    transport,
 };
 use crate::{
     Answer, Request,
@@ -122,9 +123,7 @@ fn read(request: &Request) -> Result<Exchange, Denial> {
         }
         return Ok(exchange);
     }
-    serde_json::from_slice(request.body()).map_err(|e| {
-        Denial::new("invalid_request", "Invalid JSON payload received.").because(format!("{:?}", e.classify()))
-    })
+    transport::body(request).map_err(|refusal| Denial::new("invalid_request", refusal.message))
 }
 
 /// Workload identity federation knows the pools and providers that were made for it; here none was.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
+use axum::{body::Body, http::StatusCode};
 use prost::Message;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tonic::{Code, server::Grpc};
 use tonic_prost::ProstCodec;
 
@@ -68,24 +69,46 @@ pub(crate) fn refuse(grpc: bool, refusal: &Refusal) -> Answer {
     }
 }
 
+/// The answer to a call of a method that does not exist, or is not played.
+pub(crate) fn unknown(grpc: bool) -> Answer {
+    match grpc {
+        true => refuse(true, &Refusal::unplayed("this method")),
+        false => Answer::text(StatusCode::NOT_FOUND, "Not Found").noting(Note {
+            code: Some(name(Code::NotFound).0.into()),
+            ..Note::finding("there is no such REST method, or it is not played")
+        }),
+    }
+}
+
 /// The answer with its caller noted.
-pub(crate) fn by(mut answer: Answer, principal: Option<&Principal>) -> Answer {
-    answer.note.caller = principal.map(ToString::to_string);
+pub(crate) fn by(mut answer: Answer, principal: &Principal) -> Answer {
+    answer.note.caller = Some(principal.to_string());
     answer
 }
 
-/// Reads a JSON body. The error says where it is wrong and not what is there: it may be a secret.
+/// Reads a JSON body. The error does not say what is there: it may be a secret.
 pub(crate) fn body<T: DeserializeOwned + Default>(request: &Request) -> Result<T, Refusal> {
     if request.body().is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(request.body()).map_err(|e| {
-        let fault = match e.classify() {
-            serde_json::error::Category::Data => "Unknown name or wrong type",
-            _ => "Unexpected token",
-        };
-        Refusal::invalid(format!("Invalid JSON payload received. {fault} at line {} column {}.", e.line(), e.column()))
-    })
+    let value = serde_json::from_slice(request.body()).map_err(|e| {
+        let (line, column) = (e.line(), e.column());
+        Refusal::invalid(format!("Invalid JSON payload received. Unexpected token at line {line} column {column}."))
+    })?;
+    serde_json::from_value(without_nulls(value))
+        .map_err(|_| Refusal::invalid("Invalid JSON payload received. Unknown name or value of the wrong type."))
+}
+
+/// In the JSON of protocol buffers, `null` is the default of whatever it stands for; some of Google's clients send it.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let told = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(told.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
 }
 
 /// Query parameters, of which the call may have those in `known`.

@@ -11,7 +11,7 @@ use crate::machine::{Machine, start_until};
 fn a_dead_process_ends_the_run_and_is_named() {
     let machine = Machine::new();
     // Pods have been scheduled by then. A process that was only just started may not show its arguments yet.
-    let running = start_until(&mut machine.e2e(&["-v"]), "platform …");
+    let running = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), "platform …");
     let (scheduler, _) =
         machine.processes().into_iter().find(|(_, command)| command.contains("kube-scheduler --kubeconfig")).unwrap();
     kill(Pid::from_raw(scheduler), Signal::SIGKILL).unwrap();

@@ -1,7 +1,7 @@
 //! The main job with its worlds kept: what they are good for, side by side, and how they go.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -10,7 +10,10 @@ use std::{
 
 use quick_junit::{Report, TestCaseStatus};
 use tokio::net::TcpListener;
-use trinity_e2e::components::{Options, Store};
+use trinity_e2e::{
+    components::{Options, Store},
+    world::Cloud,
+};
 use trinity_emulators::{config::Images, registry::Registry};
 use walkdir::WalkDir;
 
@@ -47,33 +50,46 @@ impl Cluster {
 }
 
 #[test]
-fn two_kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
+fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     let machine = Machine::new();
     let buildable = Store::open(Options::default()).unwrap().lock.operator.buildable;
     let first = machine.run_e2e(&["--keep"]);
     first.assert_success();
-    let second = machine.run_e2e(&["--keep", "--operator", &buildable]);
+    all_clouds_are_in_the_tables(&first);
+    let second = machine.run_e2e(&["--cloud", "aws", "--keep", "--operator", &buildable]);
     second.assert_success();
     claims_are_in_the_reports(&machine);
     a_cell_is_no_pass_of_the_pinned_release(&second, &buildable);
 
     let ambiguous = machine.run(&["kubeconfig"]);
     assert!(!ambiguous.success);
-    let names: Vec<&str> = ambiguous.stderr.split([' ', ',', '\n']).filter(|word| word.starts_with("aws-")).collect();
-    let [one, other] = names[..] else { panic!("two worlds should be named: {}", ambiguous.stderr) };
-    let clusters = [Cluster::find(&machine, one), Cluster::find(&machine, other)];
-    let servers = clusters
-        .each_ref()
-        .map(|c| c.kubectl(&["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"]));
-    assert_ne!(servers[0], servers[1]);
-    for cluster in &clusters {
+    let words = ambiguous.stderr.split([' ', ',', '\n']);
+    let names: Vec<&str> = words.filter(|word| Cloud::ALL.iter().any(|c| word.starts_with(&format!("{c}-")))).collect();
+    assert_eq!(names.len(), 4, "four worlds should be named: {}", ambiguous.stderr);
+    let clusters: Vec<(&str, Cluster)> = names.iter().map(|name| (*name, Cluster::find(&machine, name))).collect();
+    let server = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
+    let servers: BTreeSet<String> = clusters.iter().map(|(_, cluster)| cluster.kubectl(&server)).collect();
+    assert_eq!(servers.len(), 4);
+    for (name, cluster) in &clusters {
         kubectl_works(cluster);
-        no_value_is_in_the_reports(&machine, cluster, &[&first, &second]);
+        no_value_is_in_the_reports(&machine, name, cluster, &[&first, &second]);
     }
-    an_image_from_elsewhere_is_pulled(&clusters[0]);
+    an_image_from_elsewhere_is_pulled(&clusters[0].1);
 
     machine.run(&["down"]).assert_success();
     machine.assert_clean();
+}
+
+/// The state of every cloud's secret, the time of its phases and the memory it took.
+fn all_clouds_are_in_the_tables(told: &Told) {
+    for cloud in Cloud::ALL {
+        let row = format!("| trinity-{cloud}: Valid ");
+        assert!(told.stdout.lines().any(|l| l.contains(&row) && l.contains("SecretSynced")), "{}", told.stdout);
+        assert!(told.stdout.contains(&format!("| {cloud} (s) ")), "{}", told.stdout);
+        assert!(told.stdout.contains(&format!("passed  {cloud} canaries: ")), "{}", told.stdout);
+    }
+    let memory = told.stdout.lines().find(|l| l.contains("memory, peak")).unwrap_or_default();
+    assert_eq!(memory.matches(" MiB").count(), 3, "{}", told.stdout);
 }
 
 /// Both the suites' and the harness's own claims are in every JUnit file, and the components with their sources.
@@ -87,7 +103,11 @@ fn claims_are_in_the_reports(machine: &Machine) {
             .flat_map(|suite| &suite.test_cases)
             .map(|case| (case.name.to_string(), matches!(case.status, TestCaseStatus::Success { .. })))
             .collect();
-        for claim in ["secret_equals_what_the_backend_holds::case_1_aws", "forged signature → InvalidIdentityToken"] {
+        for claim in [
+            "secret_equals_what_the_backend_holds::case_1_aws",
+            "alone::expired::case_1_aws",
+            "forged signature → InvalidIdentityToken",
+        ] {
             assert_eq!(claims.get(claim), Some(&true), "{claims:#?}");
         }
         assert!(text.contains("quay.io/argoproj/argocd:v3.2.11"), "{text}");
@@ -128,13 +148,14 @@ fn kubectl_works(cluster: &Cluster) {
 }
 
 /// The secret's value is in no report and in nothing that was printed, neither plain nor in base64.
-fn no_value_is_in_the_reports(machine: &Machine, cluster: &Cluster, told: &[&Told]) {
+fn no_value_is_in_the_reports(machine: &Machine, world: &str, cluster: &Cluster, told: &[&Told]) {
     let get = |template: &str| {
         cluster.kubectl(&["get", "secret", "-n", "secrets-demo", "provider-test-secret", "-o", template])
     };
     let plain = get("go-template={{.data.message | base64decode}}");
     let encoded = get("jsonpath={.data.message}");
-    assert!(plain.starts_with("hello-from-aws-"), "{plain}");
+    let cloud = world.split('-').next().unwrap();
+    assert!(plain.starts_with(&format!("hello-from-{cloud}-")), "{plain}");
     // The changing test adds to the value, so the report has to be free of what it added to.
     let original = plain.trim_end_matches("-changed");
     for told in told {

@@ -23,7 +23,7 @@ use crate::machine::{Machine, start_until};
 #[case::teardown("teardown …")]
 fn leaves_nothing_after_a_sweep(#[case] moment: &str) {
     let machine = Machine::new();
-    let mut running = start_until(&mut machine.e2e(&["-v"]), moment);
+    let mut running = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), moment);
     running.signal(Signal::SIGKILL);
     running.wait();
     machine.run(&["sweep"]).assert_success();
@@ -60,7 +60,7 @@ fn leaves_no_compiler_after_a_sweep() {
 #[case::terminate(Signal::SIGTERM)]
 fn leaves_nothing_when_interrupted(#[case] sent: Signal) {
     let machine = Machine::new();
-    let running = start_until(&mut machine.e2e(&["-v"]), "platform …");
+    let running = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), "platform …");
     running.signal(sent);
     let told = running.end();
     assert!(!told.success);

@@ -75,6 +75,7 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
 #[rstest]
 #[case::platform(&["--platform", "/nonexistent"], "find the platform /nonexistent")]
 #[case::root_application(&["--platform", "/usr/share"], "/usr/share/bootstrap/aws/root.yaml does not exist")]
+#[case::cloud(&["--cloud", "gcp", "--platform", "/usr/share"], "/usr/share/bootstrap/gcp/root.yaml does not exist")]
 #[case::fault(&["--fault", "nonsense"], "it has missing-annotation, missing-secret, ")]
 #[case::operator(&["--operator", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
 fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) {

@@ -1,1 +1,0 @@
-//! The life of secrets and vaults, transition by transition.
