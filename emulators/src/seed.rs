@@ -47,6 +47,24 @@ pub(crate) fn value(reference: &str, of: &str, values: &BTreeMap<String, String>
     })
 }
 
+/// The declaration of the example platform's cloud, with what canaries and denials need beside it.
+#[cfg(test)]
+pub(crate) fn example(cloud: &str) -> String {
+    let read = |kind| {
+        let path = format!("{}/../fixtures/{kind}/{cloud}.yaml", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    ["worlds", "denials"].map(read).join("\n---\n")
+}
+
+/// The same as a file, which goes with the value.
+#[cfg(test)]
+pub(crate) fn example_file(cloud: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), example(cloud)).unwrap();
+    file
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

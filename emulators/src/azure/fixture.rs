@@ -21,6 +21,7 @@ use crate::{
     config,
     issuer::{Issuer, Trust},
     journal::Note,
+    seed,
 };
 
 pub const TENANT: &str = "22222222-2222-4222-8222-222222222222";
@@ -40,9 +41,6 @@ pub const VAULT: &str = "trinity-dev-azure.vault.azure.net";
 pub const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const MANAGEMENT: &str = "management.azure.com";
-
-/// What the platform needs, and what canaries and denials need beside it.
-const DECLARED: [&str; 2] = ["worlds", "denials"];
 
 /// One key for all tests, and one that is nobody's: to make them takes time.
 static KEY: LazyLock<(RsaPrivateKey, EncodingKey)> = LazyLock::new(key);
@@ -98,8 +96,7 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 impl Cluster {
     /// With the declared secrets in their vaults.
     pub fn new() -> Self {
-        let declared = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(declared.path(), Self::declared()).unwrap();
+        let declared = seed::example_file("azure");
         let config = config::Azure {
             tenant: TENANT.into(),
             subscription: SUBSCRIPTION.into(),
@@ -121,11 +118,7 @@ impl Cluster {
 
     /// The declared tenant.
     pub fn declared() -> String {
-        let read = |kind| {
-            let path = format!("{}/../fixtures/{kind}/azure.yaml", env!("CARGO_MANIFEST_DIR"));
-            std::fs::read_to_string(path).unwrap()
-        };
-        DECLARED.map(read).join("\n---\n")
+        seed::example("azure")
     }
 
     /// Claims of the platform's service account.

@@ -207,7 +207,7 @@ mod tests {
         let pair = Pair { certificate: file("ca.crt", minted.certificate), key: file("ca.key", minted.key) };
         let (private, public) = Cluster::key();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let cloud = config::Cloud::Gcp(Cluster::config());
+        let cloud = config::Cloud::Gcp(Cluster::config(&file("declared.yaml", Cluster::declared())));
         let config = Config {
             https: port,
             registry: None,

@@ -1,7 +1,7 @@
 //! A project for tests: the declared one of `fixtures/worlds/gcp.yaml`, a cluster's token key, and Google's own
 //! generated clients, which reach the project without a network.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
 use axum::{http::Uri, response::Response};
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::{
     cloud::{Cloud, Ground},
     config,
     issuer::{Issuer, Trust},
+    seed,
 };
 
 pub const PROJECT: &str = "trinity-dev";
@@ -36,8 +37,6 @@ pub const POOL: &str = "trinity-dev.svc.id.goog";
 pub const ISSUER: &str =
     "https://container.googleapis.com/v1/projects/trinity-dev/locations/us-central1/clusters/trinity";
 pub const CANARY: &str = "trinity-canary@trinity-dev.iam.gserviceaccount.com";
-
-const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/gcp.yaml");
 
 /// Making a key takes long; all tests have the same two.
 static KEYS: LazyLock<[RsaPrivateKey; 2]> =
@@ -61,17 +60,18 @@ impl Cluster {
         let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &Self::key().1).unwrap();
         let kid = issuer.key_id().unwrap();
         let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        Self { project: Project::open(&Self::config(), ground).unwrap(), kid }
+        let declared = seed::example_file("gcp");
+        Self { project: Project::open(&Self::config(declared.path()), ground).unwrap(), kid }
     }
 
     /// The configured project.
-    pub fn config() -> config::Gcp {
+    pub fn config(declared: &Path) -> config::Gcp {
         config::Gcp {
             project: PROJECT.into(),
             number: NUMBER.into(),
             location: "us-central1".into(),
             cluster: "trinity".into(),
-            declared: DECLARED.into(),
+            declared: declared.into(),
         }
     }
 
@@ -96,7 +96,7 @@ impl Cluster {
 
     /// The declared project.
     pub fn declared() -> String {
-        std::fs::read_to_string(DECLARED).unwrap()
+        seed::example("gcp")
     }
 
     /// A token of `default/default` with changed claims.
