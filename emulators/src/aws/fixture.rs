@@ -35,6 +35,8 @@ pub fn values() -> BTreeMap<String, String> {
 /// A cluster that issues tokens, and the account that knows it.
 pub struct Cluster {
     pub account: Account,
+    /// Its token key, private and public (PEM).
+    pub pem: (String, String),
     key: EncodingKey,
     kid: String,
 }
@@ -85,6 +87,7 @@ impl Cluster {
         Self {
             account: Account::open(&config, Ground { clock: Clock::default(), trust: Trust::new(issuer) }).unwrap(),
             key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            pem: (pem, public),
             kid,
         }
     }
