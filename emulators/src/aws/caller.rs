@@ -60,32 +60,24 @@ impl Caller {
     ) -> Result<Self, Unauthenticated> {
         let signature = Signature::of(request).map_err(Unauthenticated::Signature)?;
         let token = request.headers().get("x-amz-security-token").map(HeaderValue::as_bytes);
-        let (caller, secret) = match (account.sessions.find(&signature.key), token) {
-            (Some(session), Some(token)) if bool::from(token.ct_eq(session.token.as_bytes())) => {
-                if session.expires <= account.ground.clock.now() {
-                    return Err(Unauthenticated::Expired);
-                }
-                let caller = Self {
-                    arn: session.arn.clone(),
-                    principal: account.role_arn(&session.role),
-                    credentials: Credentials::Session(session.clone()),
-                };
-                (caller, session.secret.clone())
-            }
-            (None, None)
-                if bool::from(signature.key.as_bytes().ct_eq(account.administrator.credentials.key.as_bytes())) =>
-            {
-                let administrator = account.administrator.clone();
-                let secret = administrator.credentials.secret.clone();
-                let arn = administrator.arn.clone();
-                let credentials = Credentials::Administrator(administrator);
-                (Self { principal: arn.clone(), arn, credentials }, secret)
+        let credentials = match (account.sessions.find(&signature.key), token) {
+            (Some(session), Some(token)) if same(token, &session.token) => Credentials::Session(session),
+            (None, None) if same(signature.key.as_bytes(), &account.administrator.credentials.key) => {
+                Credentials::Administrator(account.administrator.clone())
             }
             _ => return Err(Unauthenticated::Unknown),
         };
+        let (secret, arn, principal) = match &credentials {
+            Credentials::Session(session) if session.expires <= account.ground.clock.now() => {
+                return Err(Unauthenticated::Expired);
+            }
+            Credentials::Session(session) => (&session.secret, &session.arn, account.role_arn(&session.role)),
+            Credentials::Administrator(user) => (&user.credentials.secret, &user.arn, user.arn.clone()),
+        };
         // The caller's machine signs, so its clock and ours must agree, wherever tests have moved the cloud's.
-        let verified = signature.verify(request, &secret, region, service, Timestamp::now());
-        verified.map(|()| caller).map_err(Unauthenticated::Signature)
+        let verified = signature.verify(request, secret, region, service, Timestamp::now());
+        verified.map_err(Unauthenticated::Signature)?;
+        Ok(Self { arn: arn.clone(), principal, credentials })
     }
 
     /// Name of the role, when it is one.
@@ -121,4 +113,9 @@ impl Caller {
             }
         }
     }
+}
+
+/// Compares in constant time.
+fn same(seen: &[u8], known: &str) -> bool {
+    seen.ct_eq(known.as_bytes()).into()
 }

@@ -14,6 +14,12 @@ const PLATFORM: &str = "trinity-external-secrets";
 /// What canaries trust and read.
 const CANARY: &str = "trinity-canary";
 
+/// What lets the platform's role read it.
+const GRANT: &str = "  external_secrets:
+    role: trinity-external-secrets
+    policy_arn: arn:aws:iam::${account}:policy/trinity-external-secrets
+";
+
 struct Row {
     name: &'static str,
     check: Check,
@@ -80,10 +86,9 @@ const ROWS: [Row; 13] = [
             let credentials = c.assume(PLATFORM, &c.token(|_| {}))?;
             let before = c.call(&credentials, "GetSecretValue", json!({"SecretId": SECRET}));
             assert!(before.is_ok(), "the credentials were good: {before:?}");
-            let mut declared: serde_yaml::Value = serde_yaml::from_str(&Cluster::declared()).unwrap();
-            let attachments = declared["aws_iam_role_policy_attachment"].as_mapping_mut().unwrap();
-            attachments.remove("external_secrets").unwrap();
-            c.account.declare(&serde_yaml::to_string(&declared).unwrap()).unwrap();
+            let revoked = Cluster::declared().replace(GRANT, "");
+            assert_ne!(revoked, Cluster::declared());
+            c.account.declare(&revoked).unwrap();
             let after = c.call(&credentials, "GetSecretValue", json!({"SecretId": SECRET}));
             c.account.declare(&Cluster::declared()).unwrap();
             after.map(|answer| answer["SecretString"].as_str().unwrap().to_owned())

@@ -1,4 +1,4 @@
-//! An account for tests: the declared one of `fixtures/worlds/aws.yaml`, and a cluster's token key.
+//! An account for tests: the declared one of the example platform, and a cluster's token key.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -18,6 +18,7 @@ use crate::{
     cloud::{Cloud, Ground},
     config,
     issuer::{Issuer, Trust},
+    seed,
 };
 
 pub const ACCOUNT: &str = "111122223333";
@@ -25,8 +26,6 @@ pub const REGION: &str = "us-east-1";
 pub const STS: &str = "sts.us-east-1.amazonaws.com";
 pub const SECRETS_MANAGER: &str = "secretsmanager.us-east-1.amazonaws.com";
 pub const ISSUER: &str = "https://oidc.eks.us-east-1.amazonaws.com/id/TEST";
-
-const DECLARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/worlds/aws.yaml");
 
 /// The values of a run.
 pub fn values() -> BTreeMap<String, String> {
@@ -36,6 +35,8 @@ pub fn values() -> BTreeMap<String, String> {
 /// A cluster that issues tokens, and the account that knows it.
 pub struct Cluster {
     pub account: Account,
+    /// Its token key, private and public (PEM).
+    pub pem: (String, String),
     key: EncodingKey,
     kid: String,
 }
@@ -81,17 +82,19 @@ impl Cluster {
         let public = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
         let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/keys"), &public).unwrap();
         let kid = issuer.key_id().unwrap();
-        let config = config::Aws { account: ACCOUNT.into(), region: REGION.into(), declared: DECLARED.into() };
+        let declared = seed::example_file("aws");
+        let config = config::Aws { account: ACCOUNT.into(), region: REGION.into(), declared: declared.path().into() };
         Self {
             account: Account::open(&config, Ground { clock: Clock::default(), trust: Trust::new(issuer) }).unwrap(),
             key: EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap(),
+            pem: (pem, public),
             kid,
         }
     }
 
     /// The declared account.
     pub fn declared() -> String {
-        std::fs::read_to_string(DECLARED).unwrap()
+        seed::example("aws")
     }
 
     /// Answers a request as the gateway asks for it.

@@ -52,8 +52,9 @@ enum Named {
 
 /// Evaluates the policies of a caller.
 pub fn identity<'a>(policies: impl IntoIterator<Item = &'a IdentityPolicy>, wish: &Wish<'_>) -> Decision {
+    let action = wish.action.to_ascii_lowercase();
     let (mut at_all, mut this) = (false, false);
-    for statement in policies.into_iter().flat_map(|policy| &policy.0).filter(|s| s.is_about(wish)) {
+    for statement in policies.into_iter().flat_map(|policy| &policy.0).filter(|s| s.is_about(&action, &wish.context)) {
         let covers = statement.covers(wish.resource);
         match statement.effect {
             Effect::Deny if covers => return Decision::ExplicitDeny,
@@ -87,7 +88,8 @@ pub fn unmet(policy: &TrustPolicy, who: &Who<'_>, wish: &Wish<'_>) -> String {
 }
 
 fn decide<'a>(statements: impl Iterator<Item = (&'a Statement, Named)>, wish: &Wish<'_>) -> Decision {
-    let about = statements.filter(|(s, _)| s.is_about(wish) && s.covers(wish.resource));
+    let action = wish.action.to_ascii_lowercase();
+    let about = statements.filter(|(s, _)| s.is_about(&action, &wish.context) && s.covers(wish.resource));
     about.fold(Decision::ImplicitDeny, |decision, (statement, named)| match (statement.effect, named, decision) {
         (Effect::Deny, ..) | (.., Decision::ExplicitDeny) => Decision::ExplicitDeny,
         (Effect::Allow, Named::Directly, _) | (.., Decision::Allowed) => Decision::Allowed,
@@ -96,9 +98,8 @@ fn decide<'a>(statements: impl Iterator<Item = (&'a Statement, Named)>, wish: &W
 }
 
 impl Statement {
-    fn is_about(&self, wish: &Wish<'_>) -> bool {
-        let action = wish.action.to_ascii_lowercase();
-        self.actions.iter().any(|a| like(a, &action)) && self.condition.holds(&wish.context)
+    fn is_about(&self, action: &str, context: &Context<'_>) -> bool {
+        self.actions.iter().any(|a| like(a, action)) && self.condition.holds(context)
     }
 
     fn covers(&self, resource: &str) -> bool {

@@ -1,6 +1,9 @@
 //! The life of secrets, through signed requests as any SDK sends them.
 
+use std::sync::LazyLock;
+
 use jiff::SignedDuration;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::fixture::{ACCOUNT, Cluster, REGION, body, values};
@@ -257,36 +260,40 @@ fn platform(cluster: &Cluster) -> super::sigv4::Credentials {
 #[test]
 fn a_batch_has_the_values_that_may_be_read_and_errors_for_the_others() {
     let cluster = Cluster::filled();
-    let declared = Cluster::declared().replace(
-        "            - secretsmanager:DescribeSecret\n",
-        "            - secretsmanager:DescribeSecret\n            - secretsmanager:BatchGetSecretValue\n",
-    );
-    let request =
-        json!({"SecretIdList": ["provider-test-secret", "forbidden", "trinity-dev-aws-grafana-cloud-remote-write"]});
-    let batch = |request: Value| cluster.call(&platform(&cluster), "BatchGetSecretValue", request);
-    assert_eq!(code(batch(request.clone())), "AccessDeniedException");
-    // The action is on no resource.
-    cluster
-        .account
-        .declare(
-            &declared.replace(
-                "secret:provider-test-secret-??????",
-                "secret:provider-test-secret-??????\n            - \"*\"",
-            ),
-        )
-        .unwrap();
-    let answer = batch(request.clone()).unwrap();
-    assert_eq!(answer["SecretValues"].as_array().unwrap().len(), 2);
-    assert_eq!(answer["Errors"][0]["ErrorCode"], "ResourceNotFoundException");
-    let only = declared.replace("          Resource:\n            - arn:aws:secretsmanager:${region}:${account}:secret:trinity-dev",
-        "          Resource:\n            - \"?\"\n            - arn:aws:secretsmanager:${region}:${account}:secret:trinity-dev");
-    cluster.account.declare(&only).unwrap();
-    let answer = batch(request).unwrap();
-    assert_eq!(answer["SecretValues"].as_array().unwrap().len(), 1);
-    assert_eq!(answer["Errors"][0]["ErrorCode"], "AccessDeniedException");
-    assert_eq!(answer["Errors"][1]["ErrorCode"], "ResourceNotFoundException");
-    assert_eq!(code(batch(json!({}))), "InvalidParameterException");
-    assert_eq!(code(batch(json!({"SecretIdList": ["a"], "MaxResults": 1}))), "InvalidParameterException");
+    let batch = |by: &_, request: Value| cluster.call(by, "BatchGetSecretValue", request);
+    let ids = json!({"SecretIdList": ["tagged", "forbidden", "witness/absent"]});
+    assert_eq!(code(batch(&platform(&cluster), ids.clone())), "AccessDeniedException");
+    let subject = cluster.token(|t| t["sub"] = json!("system:serviceaccount:default:witness"));
+    let witness = cluster.assume("trinity-witness", &subject).unwrap();
+    let answer = batch(&witness, ids).unwrap();
+    let values: Vec<&Value> = answer["SecretValues"].as_array().unwrap().iter().map(|v| &v["SecretString"]).collect();
+    assert_eq!(values, [&json!("tweet")]);
+    let errors: Vec<&Value> = answer["Errors"].as_array().unwrap().iter().map(|e| &e["ErrorCode"]).collect();
+    assert_eq!(errors, [&json!("AccessDeniedException"), &json!("ResourceNotFoundException")]);
+    let filtered = json!({"Filters": [{"Key": "tag-key", "Values": ["witness"]}], "MaxResults": 1});
+    let answer = batch(&witness, filtered).unwrap();
+    assert_eq!(answer["SecretValues"][0]["Name"], "tagged");
+    for wrong in
+        [json!({}), json!({"SecretIdList": ["a"], "MaxResults": 1}), json!({"SecretIdList": ["a"], "Filters": []})]
+    {
+        assert_eq!(code(batch(&witness, wrong)), "InvalidParameterException");
+    }
+}
+
+#[test]
+fn a_policy_can_demand_that_the_label_is_named() {
+    let cluster = Cluster::filled();
+    let declared = Cluster::declared()
+        + "\n---\naws_iam_role_policy:\n  powerless:\n    name: p\n    role: trinity-powerless\n    policy:\n      Statement:\n        \
+           Effect: Allow\n        Action: secretsmanager:GetSecretValue\n        Resource: '*'\n        Condition:\n          \
+           StringEquals:\n            secretsmanager:VersionStage: AWSCURRENT\n";
+    cluster.account.declare(&declared).unwrap();
+    let subject = cluster.token(|t| t["sub"] = json!("system:serviceaccount:default:default"));
+    let caller = cluster.assume("trinity-powerless", &subject).unwrap();
+    let read = |request: Value| code(cluster.call(&caller, "GetSecretValue", request));
+    assert_eq!(read(json!({"SecretId": "forbidden", "VersionStage": "AWSCURRENT"})), "success");
+    assert_eq!(read(json!({"SecretId": "forbidden"})), "AccessDeniedException");
+    assert_eq!(read(json!({"SecretId": "forbidden", "VersionStage": "AWSPREVIOUS"})), "AccessDeniedException");
 }
 
 #[test]
@@ -333,7 +340,7 @@ fn sessions_of_before_a_date_can_be_revoked() {
     cluster.account.ground.clock.advance(10);
     let now = cluster.account.ground.clock.now();
     let revoke = format!(
-        "\naws_iam_role_policy:\n  revoke:\n    name: AWSRevokeOlderSessions\n    role: trinity-external-secrets\n    policy:\n      \
+        "\n---\naws_iam_role_policy:\n  revoke:\n    name: AWSRevokeOlderSessions\n    role: trinity-external-secrets\n    policy:\n      \
          Statement: {{Effect: Deny, Action: '*', Resource: '*', Condition: {{DateLessThan: {{'aws:TokenIssueTime': '{now}'}}}}}}\n"
     );
     cluster.account.declare(&(Cluster::declared() + &revoke)).unwrap();
@@ -447,4 +454,56 @@ fn operations_are_named_as_policies_name_them() {
     assert_eq!(name(sts, "", "Action=AssumeRoleWithWebIdentity"), "sts:AssumeRoleWithWebIdentity");
     assert_eq!(name(sts, "", "Action=a%0Ab%00c"), "sts:abc");
     assert_eq!(name(sts, "", &format!("Action={}", "x".repeat(1000))).len(), 68);
+}
+
+proptest! {
+    /// Whatever arrives is answered, and nobody who cannot sign gets in.
+    #[test]
+    fn no_request_breaks_the_services(body in any::<Vec<u8>>(), query in "[ -~]{0,40}", target in "[ -~]{0,40}", token in "[ -~]{0,60}") {
+        static ACCOUNT: LazyLock<Cluster> = LazyLock::new(Cluster::filled);
+        let form: String = form_urlencoded::Serializer::new(String::new())
+            .append_pair("Action", "AssumeRoleWithWebIdentity")
+            .append_pair("RoleArn", "arn:aws:iam::111122223333:role/trinity-canary")
+            .append_pair("RoleSessionName", "test")
+            .append_pair("WebIdentityToken", &token)
+            .finish();
+        for (host, body) in [
+            (super::fixture::SECRETS_MANAGER, body.clone()),
+            (super::fixture::STS, body),
+            (super::fixture::STS, form.into_bytes()),
+        ] {
+            let path = format!("/?{}", form_urlencoded::byte_serialize(query.as_bytes()).collect::<String>());
+            let request = axum::http::Request::post(path).header("x-amz-target", &target).header("authorization", &query);
+            let request = request.body(bytes::Bytes::from(body)).unwrap();
+            prop_assert!(Cloud::operation(&ACCOUNT.account, host, &request).len() < 100);
+            prop_assert!(ACCOUNT.answer(host, request).response.status().is_client_error());
+        }
+    }
+
+    /// Whatever a caller who may do all asks for, the answer is one of the service, and no panic.
+    #[test]
+    fn no_body_breaks_an_operation(
+        action in "(Create|Delete|Describe|Restore|Update|List)Secret(s|VersionIds|VersionStage)?|(Get|Put|BatchGet)SecretValue|GetRandomPassword",
+        text in ".{0,20}",
+        number in any::<i64>(),
+        place in 0usize..12,
+    ) {
+        static ACCOUNT: LazyLock<Cluster> = LazyLock::new(|| created("app"));
+        let mut request = json!({"SecretId": "app", "Name": "other", "ClientRequestToken": TOKEN[2], "SecretString": "x"});
+        let member = [
+            "SecretId", "Name", "ClientRequestToken", "VersionId", "VersionStage", "MaxResults", "NextToken",
+            "RecoveryWindowInDays", "PasswordLength", "MoveToVersionId", "SecretIdList", "Filters",
+        ][place];
+        request[member] = match place {
+            5 | 7 | 8 => json!(number),
+            10 => json!([text]),
+            11 => json!([{"Key": "name", "Values": [text]}]),
+            _ => json!(text),
+        };
+        let target = format!("secretsmanager.{action}");
+        let host = super::fixture::SECRETS_MANAGER;
+        let by = &ACCOUNT.account.administrator.credentials;
+        let answer = ACCOUNT.answer(host, by.request(host, REGION, Some(&target), request.to_string()).unwrap());
+        prop_assert!([200, 400].contains(&answer.response.status().as_u16()));
+    }
 }

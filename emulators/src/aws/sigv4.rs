@@ -210,7 +210,7 @@ impl Signer<'_> {
         let canonical = format!("{method}\n{path}\n\n{lines}\n{names}\n{}", sha256_hex(body));
         let time = headers.iter().find(|(name, _)| *name == "x-amz-date").map_or("", |(_, value)| value);
         let signature = mac(self.secret, time, self.region, self.service, &canonical)
-            .map(|mac| mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>())
+            .map(|mac| hex(&mac.finalize().into_bytes()))
             .unwrap_or_default();
         let scope = scope(time, self.region, self.service);
         format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.key)
@@ -250,7 +250,13 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 
 /// SHA-256 in hexadecimal.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

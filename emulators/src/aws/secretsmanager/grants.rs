@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     super::policy::{Effect, ResourcePolicy},
     call::Call,
-    input::{self, OfSecret, PutResourcePolicy, ValidateResourcePolicy},
+    input::{self, OfPolicy, PutResourcePolicy, ValidateResourcePolicy},
     refusal::Refusal,
 };
 
@@ -13,7 +13,8 @@ use super::{
 const POLICY: usize = 20_480;
 
 /// `GetResourcePolicy`.
-pub fn get(call: &mut Call<'_>, request: &OfSecret) -> Result<Value, Refusal> {
+pub fn get(call: &mut Call<'_>, request: &OfPolicy) -> Result<Value, Refusal> {
+    unnamed(request.policy_name.as_deref())?;
     let secret = call.living("GetResourcePolicy", &request.secret_id)?;
     let mut answer = json!({"ARN": secret.arn, "Name": secret.name});
     if let Some((_, text)) = &secret.policy {
@@ -24,6 +25,7 @@ pub fn get(call: &mut Call<'_>, request: &OfSecret) -> Result<Value, Refusal> {
 
 /// `PutResourcePolicy`.
 pub fn put(call: &mut Call<'_>, request: PutResourcePolicy) -> Result<Value, Refusal> {
+    unnamed(request.policy_name.as_deref())?;
     input::length("resourcePolicy", &request.resource_policy, 1, POLICY)?;
     let secret = call.living("PutResourcePolicy", &request.secret_id)?;
     let policy = read(&request.resource_policy)?;
@@ -37,7 +39,8 @@ pub fn put(call: &mut Call<'_>, request: PutResourcePolicy) -> Result<Value, Ref
 }
 
 /// `DeleteResourcePolicy`.
-pub fn delete(call: &mut Call<'_>, request: &OfSecret) -> Result<Value, Refusal> {
+pub fn delete(call: &mut Call<'_>, request: &OfPolicy) -> Result<Value, Refusal> {
+    unnamed(request.policy_name.as_deref())?;
     let secret = call.living("DeleteResourcePolicy", &request.secret_id)?;
     secret.policy = None;
     Ok(json!({"ARN": secret.arn, "Name": secret.name}))
@@ -60,6 +63,11 @@ pub fn validate(call: &mut Call<'_>, request: &ValidateResourcePolicy) -> Result
         false => Vec::new(),
     };
     Ok(json!({"PolicyValidationPassed": errors.is_empty(), "ValidationErrors": errors}))
+}
+
+/// A secret has one policy here, which has no name.
+fn unnamed(name: Option<&str>) -> Result<(), Refusal> {
+    name.map_or(Ok(()), |_| Err(Refusal::not_played("several policies on a secret")))
 }
 
 /// Reads a policy. What AWS would evaluate and this account does not is refused as malformed, with the element's name.

@@ -66,6 +66,8 @@ pub struct CreateSecret {
     pub tags: Option<Vec<Tag>>,
     #[serde(default)]
     pub add_replica_regions: Option<Vec<Value>>,
+    #[serde(default, rename = "CrossAccountPrimaryARN")]
+    pub primary: Option<String>,
     #[serde(default, rename = "Type")]
     pub kind: Option<String>,
     #[serde(flatten)]
@@ -126,12 +128,19 @@ pub struct UpdateSecretVersionStage {
     pub move_to_version_id: Option<String>,
 }
 
-/// Requests that have no more than a secret: `DescribeSecret`, `RestoreSecret`, `GetResourcePolicy`,
-/// `DeleteResourcePolicy`.
+/// Requests that have no more than a secret: `DescribeSecret`, `RestoreSecret`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct OfSecret {
     pub secret_id: String,
+}
+
+/// `GetResourcePolicy` and `DeleteResourcePolicy`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OfPolicy {
+    pub secret_id: String,
+    pub policy_name: Option<String>,
 }
 
 /// `ListSecrets`.
@@ -196,6 +205,7 @@ pub struct PutResourcePolicy {
     pub secret_id: String,
     pub resource_policy: String,
     pub block_public_policy: Option<bool>,
+    pub policy_name: Option<String>,
 }
 
 /// `ValidateResourcePolicy`.

@@ -115,7 +115,10 @@ fn serve(call: &mut Call<'_>, action: &str, body: &[u8]) -> Result<Value, Refusa
         "UpdateSecret" => write::update(call, input::read(body)?),
         "UpdateSecretVersionStage" => write::stage(call, &input::read(body)?),
         "ValidateResourcePolicy" => grants::validate(call, &input::read(body)?),
-        "CancelRotateSecret"
+        "AssociateCrossAccountReplica"
+        | "CancelRotateSecret"
+        | "DisassociateCrossAccountReplica"
+        | "ListResourcePolicies"
         | "RemoveRegionsFromReplication"
         | "ReplicateSecretToRegions"
         | "RotateSecret"

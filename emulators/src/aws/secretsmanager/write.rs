@@ -15,7 +15,7 @@ use super::{
 
 /// `CreateSecret`.
 pub fn create(call: &mut Call<'_>, request: CreateSecret) -> Result<Value, Refusal> {
-    if request.add_replica_regions.is_some_and(|regions| !regions.is_empty()) {
+    if request.add_replica_regions.is_some_and(|regions| !regions.is_empty()) || request.primary.is_some() {
         return Err(Refusal::not_played("replication"));
     }
     if request.kind.is_some() {
