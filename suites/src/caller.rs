@@ -190,6 +190,26 @@ impl Caller {
         assert_eq!(condition::holds(KEY, value)(secret.as_ref()), Expectation::Held);
     }
 
+    /// The platform's own secret path is as it was: what has upset the whole cloud for a moment may have met it too.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub async fn the_platform_goes_on(&self) {
+        let (client, cloud) = (&self.subject.client, self.subject.world.cloud);
+        let store = format!("trinity-{cloud}");
+        for (api, name, reason) in [
+            (Kind::ClusterSecretStore.all(client), store.as_str(), "Valid"),
+            (Kind::ExternalSecret.within(client, "secrets-demo"), "provider-test-secret", "SecretSynced"),
+        ] {
+            let ready = condition::ready_because(reason);
+            let now = api.get_opt(name).await.expect("the platform's objects can be read");
+            if ready(now.as_ref()) != Expectation::Held {
+                self.touches(&api, name).await;
+                hold(until(api, name, &self.what(&format!("{name} is {reason} again")), DEADLINE, ready).await);
+            }
+        }
+    }
+
     /// The namespace goes, and with it, later, what is in it.
     ///
     /// # Panics

@@ -168,6 +168,7 @@ mod alone {
         settle(&subject).await;
         let caller = outcome.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
         caller.gets_its_secret().await;
+        caller.the_platform_goes_on().await;
         caller.leaves().await;
     }
 
@@ -185,7 +186,7 @@ mod alone {
 
     /// The cloud knows another key: the signature of the cluster's tokens is anybody's.
     #[rstest]
-    #[case::aws(Cloud::Aws, store("api error InvalidIdentityToken: ", "InvalidIdentityToken"))]
+    #[case::aws(Cloud::Aws, store("InvalidIdentityToken: ", "InvalidIdentityToken"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
     #[case::azure(Cloud::Azure, store("AADSTS7000272", "AADSTS7000272"))]
     #[tokio::test]
@@ -195,7 +196,7 @@ mod alone {
 
     /// The key is right, and the cloud expects tokens under another issuer's name.
     #[rstest]
-    #[case::aws(Cloud::Aws, store("api error InvalidIdentityToken: ", "InvalidIdentityToken"))]
+    #[case::aws(Cloud::Aws, store("InvalidIdentityToken: ", "InvalidIdentityToken"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
     #[case::azure(Cloud::Azure, store("AADSTS700211", "AADSTS700211"))]
     #[tokio::test]
@@ -205,7 +206,7 @@ mod alone {
 
     /// The cloud belongs to another cluster, with another issuer and another key.
     #[rstest]
-    #[case::aws(Cloud::Aws, store("api error InvalidIdentityToken: ", "InvalidIdentityToken"))]
+    #[case::aws(Cloud::Aws, store("InvalidIdentityToken: ", "InvalidIdentityToken"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
     #[case::azure(Cloud::Azure, store("AADSTS700211", "AADSTS700211"))]
     #[tokio::test]
@@ -215,7 +216,7 @@ mod alone {
 
     /// In the cloud it is so late that a new token has expired.
     #[rstest]
-    #[case::aws(Cloud::Aws, store("api error ExpiredTokenException: ", "ExpiredTokenException"))]
+    #[case::aws(Cloud::Aws, store("ExpiredTokenException: ", "ExpiredTokenException"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
     #[case::azure(Cloud::Azure, store("AADSTS700024", "AADSTS700024"))]
     #[tokio::test]
@@ -225,7 +226,7 @@ mod alone {
 
     /// In the cloud it is so early that a new token is not valid yet.
     #[rstest]
-    #[case::aws(Cloud::Aws, store("api error InvalidIdentityToken: ", "InvalidIdentityToken"))]
+    #[case::aws(Cloud::Aws, store("InvalidIdentityToken: ", "InvalidIdentityToken"))]
     #[case::gcp(Cloud::Gcp, store("could not get idbindtoken token, status: 400", "invalid_grant"))]
     #[case::azure(Cloud::Azure, store("AADSTS700024", "AADSTS700024"))]
     #[tokio::test]
@@ -271,6 +272,7 @@ mod alone {
         declare(&granted).await;
         let caller = outcome.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
         caller.gets_its_secret().await;
+        caller.the_platform_goes_on().await;
         caller.leaves().await;
     }
 

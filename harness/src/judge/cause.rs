@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, ObjectReference};
 use kube::{
     Api, Client,
     runtime::{WatchStreamExt, watcher, watcher::Config},
@@ -253,7 +253,13 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
         let message = event.message.unwrap_or_default();
         let requests = || journal::read(&world.journal).attempting(attempted);
         let cause = match kind.as_str() {
-            "ClusterSecretStore" | "ExternalSecret" => classify(world.cloud, &object, &message, &requests()?),
+            "ClusterSecretStore" | "ExternalSecret" => {
+                let cause = classify(world.cloud, &object, &message, &requests()?);
+                match cause.is_some() && healed(client, &event.involved_object).await? {
+                    true => None,
+                    false => cause,
+                }
+            }
             "Pod" => match not_pulled(&message) {
                 Some(image) if nobody_has(image, &requests()?) => {
                     Some(Cause::ImageUnavailable { image: image.to_owned(), pod: object })
@@ -267,6 +273,19 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
         }
     }
     Err(Failure::new(attempted(), "the watch ended"))
+}
+
+/// Whether an External Secrets object is ready now, whatever its events say of the past.
+async fn healed(client: &Client, object: &ObjectReference) -> Result<bool> {
+    let (namespace, name) =
+        (object.namespace.as_deref().unwrap_or_default(), object.name.as_deref().unwrap_or_default());
+    let kind = match object.kind.as_deref() {
+        Some("ExternalSecret") => Kind::ExternalSecret,
+        _ => Kind::ClusterSecretStore,
+    };
+    let now = kind.within(client, namespace).get_opt(name).await.attempting(|| format!("read {name}"))?;
+    let conditions = now.as_ref().and_then(|o| o.data["status"]["conditions"].as_array());
+    Ok(conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True"))
 }
 
 async fn from_applications(client: &Client, world: &Description) -> Result<Cause> {
