@@ -152,7 +152,7 @@ fn hasten(object: &mut DynamicObject) {
         if !object.data["data"].is_object() {
             object.data["data"] = json!({});
         }
-        object.data["data"]["timeout.reconciliation"] = json!("30s");
+        object.data["data"]["timeout.reconciliation"] = json!("10s");
         object.data["data"]["timeout.reconciliation.jitter"] = json!("0s");
     }
     let containers = object.data.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
