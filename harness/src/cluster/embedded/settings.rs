@@ -205,6 +205,9 @@ config_path = "{registry}"
             "protectKernelDefaults": false,
             "resolvConf": self.path("settings/resolv.conf"),
             "serializeImagePulls": false,
+            // A Pod that was faster than the Secret it mounts (the operator's webhook is, now and then) sees it after this time,
+            // by default a minute.
+            "syncFrequency": "5s",
             "tlsCertFile": self.path("pki/kubelet.crt"),
             "tlsPrivateKeyFile": self.path("pki/kubelet.key"),
             "volumePluginDir": self.path("kubelet/plugins"),
