@@ -2,7 +2,7 @@
 default:
     @just --list --unsorted
 
-# The main job: brings a world up, judges the platform, reports and cleans up.
+# The main job: brings a world of each cloud up, judges the platform, reports and cleans up.
 e2e *args:
     cargo run --release -- e2e {{args}}
 
@@ -17,3 +17,11 @@ down:
 # Removes what killed runs have left.
 sweep:
     cargo run --release -- sweep
+
+# Plays one cloud on the loopback, for example `just emulators --cloud gcp`.
+emulators *args:
+    cargo run --release -- emulators {{args}}
+
+# How fast each emulator gives a secret, beside LocalStack and moto.
+bench:
+    cargo bench -p trinity-e2e

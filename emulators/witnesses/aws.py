@@ -33,6 +33,8 @@ KEY = pathlib.Path(ISSUER["key"]).read_text()
 ACCOUNT = "111122223333"
 ONCE = Config(retries={"total_max_attempts": 1})
 CLAIMS = []
+# Token files, as a projected volume has them; they go with the process.
+TOKENS = tempfile.TemporaryDirectory()
 
 
 def claim(name):
@@ -66,7 +68,7 @@ def token(subject="default:witness", key=KEY, **claims):
 
 def session(name, subject):
     """A session that finds its role and token as in a Pod: by environment and file."""
-    file = tempfile.NamedTemporaryFile("w", suffix=".token", delete=False)
+    file = tempfile.NamedTemporaryFile("w", suffix=".token", dir=TOKENS.name, delete=False)
     file.write(token(subject))
     file.close()
     os.environ.update(AWS_ROLE_ARN=role(name), AWS_WEB_IDENTITY_TOKEN_FILE=file.name, AWS_ROLE_SESSION_NAME="witness")

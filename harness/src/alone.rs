@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -53,6 +53,14 @@ impl Alone {
     /// # Errors
     /// When something that was named cannot be used, or a port is taken.
     pub async fn play(self) -> Result<()> {
+        let link_local = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.is_link_local());
+        if let Some(address) = self.metadata.filter(|a| !a.ip().is_loopback() && !link_local(a.ip())) {
+            return Err(Failure::new(
+                format!("play the metadata server on {address}"),
+                "other machines could reach it, and nobody but this one shall",
+            )
+            .next("use a loopback address, or 169.254.169.254 in a network namespace of your own"));
+        }
         // Keys and values will be in it.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).attempting(|| self.what("make"))?;
         let folder = self.folder.canonicalize().attempting(|| self.what("resolve"))?;

@@ -87,3 +87,14 @@ fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) 
     assert!(!machine.state().exists() && !machine.reports().exists());
     machine.assert_clean();
 }
+
+/// An emulator by itself is for this machine only.
+#[test]
+fn an_emulator_that_others_could_reach_is_refused() {
+    let machine = Machine::new();
+    let told = machine.run(&["emulators", "--cloud", "gcp", "--metadata", "0.0.0.0:8080"]);
+    assert!(!told.success);
+    told.assert_says("other machines could reach it");
+    told.assert_says("next: ");
+    machine.assert_clean();
+}
