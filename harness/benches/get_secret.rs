@@ -218,7 +218,7 @@ async fn azure(folder: &Path) -> Server {
 }
 
 /// Client id of the canary identity in `fixtures/denials/azure.yaml`.
-const CANARY: &str = "c0000000-0000-4000-8000-000000000001";
+const CANARY: &str = "11111111-1111-4111-8111-000000000001";
 
 /// A peer: a server that speaks Secrets Manager's protocol without asking who calls.
 async fn peer(name: &'static str, mut command: Command, port: u16) -> Server {
