@@ -138,7 +138,7 @@ impl Cloud {
     pub fn audience(&self) -> String {
         match self {
             Self::Aws(_) => "sts.amazonaws.com".into(),
-            Self::Gcp(gcp) => format!("{}.svc.id.goog", gcp.project),
+            Self::Gcp(gcp) => gcp.pool(),
             Self::Azure(_) => "api://AzureADTokenExchange".into(),
         }
     }
@@ -176,10 +176,7 @@ impl Cloud {
                 (url.clone(), format!("{url}/keys"))
             }
             Self::Gcp(gcp) => {
-                let url = format!(
-                    "https://container.googleapis.com/v1/projects/{}/locations/{}/clusters/{}",
-                    gcp.project, gcp.location, gcp.cluster
-                );
+                let url = gcp.issuer();
                 (url.clone(), format!("{url}/jwks"))
             }
             Self::Azure(azure) => {
@@ -215,6 +212,19 @@ pub struct Gcp {
     pub cluster: String,
     /// File with the declared set-up, see [`crate::gcp::declared`].
     pub declared: PathBuf,
+}
+
+impl Gcp {
+    /// Issuer URL of the cluster's tokens, which is also how the token service names the cluster.
+    pub fn issuer(&self) -> String {
+        let Self { project, location, cluster, .. } = self;
+        format!("https://container.googleapis.com/v1/projects/{project}/locations/{location}/clusters/{cluster}")
+    }
+
+    /// Workload identity pool of the project's clusters, the audience of their tokens.
+    pub fn pool(&self) -> String {
+        format!("{}.svc.id.goog", self.project)
+    }
 }
 
 /// An Azure tenant with one subscription.

@@ -24,6 +24,8 @@ use crate::{
     check::{Check, made},
 };
 
+/// What the subject of every service account begins with.
+pub(crate) const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// Longer tokens are none of a cluster (bytes).
 const TOKEN: usize = 16 << 10;
 
@@ -32,7 +34,11 @@ const TOKEN: usize = 16 << 10;
 pub struct Issuer {
     url: String,
     jwks: String,
-    key: RsaPublicKey,
+    /// Key id in the header of its tokens.
+    kid: String,
+    /// RSA modulus and exponent, base64url.
+    components: (String, String),
+    key: DecodingKey,
 }
 
 /// Claims of a token whose signature, issuer and times were verified; audience and subject are the cloud's to judge.
@@ -100,8 +106,18 @@ impl Issuer {
     /// # Errors
     /// When it is no RSA key.
     pub fn new(url: &str, jwks: &str, pem: &str) -> Result<Self> {
-        let key = RsaPublicKey::from_public_key_pem(pem).attempting(|| format!("use the key of issuer {url}"))?;
-        Ok(Self { url: url.to_owned(), jwks: jwks.to_owned(), key })
+        let attempted = || format!("use the key of issuer {url}");
+        let public = RsaPublicKey::from_public_key_pem(pem).attempting(attempted)?;
+        let der = public.to_public_key_der().attempting(attempted)?;
+        let (n, e) = (public.n(), public.e());
+        let (n, e) = (URL_SAFE_NO_PAD.encode(n.to_bytes_be()), URL_SAFE_NO_PAD.encode(e.to_bytes_be()));
+        Ok(Self {
+            url: url.to_owned(),
+            jwks: jwks.to_owned(),
+            kid: URL_SAFE_NO_PAD.encode(Sha256::digest(der.as_bytes())),
+            key: DecodingKey::from_rsa_components(&n, &e).attempting(attempted)?,
+            components: (n, e),
+        })
     }
 
     /// Its URL.
@@ -120,17 +136,13 @@ impl Issuer {
     }
 
     /// Key id in the header of its tokens: kube-apiserver derives it from the key (SHA-256 of the DER).
-    ///
-    /// # Errors
-    /// When the key cannot be encoded.
-    pub fn key_id(&self) -> Result<String> {
-        let der = self.key.to_public_key_der().attempting(|| "encode the issuer's key".into())?;
-        Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(der.as_bytes())))
+    pub fn key_id(&self) -> &str {
+        &self.kid
     }
 
     /// RSA modulus and exponent, base64url.
-    pub fn components(&self) -> (String, String) {
-        (URL_SAFE_NO_PAD.encode(self.key.n().to_bytes_be()), URL_SAFE_NO_PAD.encode(self.key.e().to_bytes_be()))
+    pub const fn components(&self) -> &(String, String) {
+        &self.components
     }
 
     /// Answers a request for `path` on the issuer's host; nothing when it is none of the issuer's documents.
@@ -149,8 +161,8 @@ impl Issuer {
                 "id_token_signing_alg_values_supported": ["RS256"],
             })
         } else if below(&self.jwks).as_deref() == Some(path) {
-            let (n, e) = self.components();
-            json!({"keys": [{"kty": "RSA", "e": e, "n": n, "kid": self.key_id().ok()?, "use": "sig", "alg": "RS256"}]})
+            let (n, e) = &self.components;
+            json!({"keys": [{"kty": "RSA", "e": e, "n": n, "kid": self.kid, "use": "sig", "alg": "RS256"}]})
         } else {
             return None;
         };
@@ -198,19 +210,16 @@ impl Issuer {
 
     fn verify_signature(&self, token: &str) -> Result<(), Unverified> {
         let header = decode_header(token).map_err(|e| Unverified::Malformed(e.to_string()))?;
-        let published = self.key_id().map_err(|e| Unverified::Key(e.to_string()))?;
-        if header.kid.as_deref() != Some(published.as_str()) || header.alg != Algorithm::RS256 {
+        if header.kid.as_deref() != Some(self.kid.as_str()) || header.alg != Algorithm::RS256 {
             let kid = header.kid.unwrap_or_default();
             return Err(Unverified::Key(format!("{kid} for {:?}", header.alg)));
         }
-        let (n, e) = self.components();
-        let key = DecodingKey::from_rsa_components(&n, &e).map_err(|e| Unverified::Key(e.to_string()))?;
         let mut signature_only = Validation::new(Algorithm::RS256);
         // Clouds have errors of their own for each of these.
         signature_only.validate_exp = false;
         signature_only.validate_aud = false;
         signature_only.required_spec_claims.clear();
-        match decode::<Value>(token, &key, &signature_only) {
+        match decode::<Value>(token, &self.key, &signature_only) {
             Err(_) if made(Check::Signature) => Err(Unverified::Signature),
             _ => Ok(()),
         }
@@ -256,6 +265,11 @@ impl Trust {
 /// The subject that a token claims, verified or not: for the journal.
 pub fn subject(token: &str) -> Option<String> {
     (token.len() <= TOKEN).then(|| insecure_decode::<Claims>(token).ok().map(|data| data.claims.sub)).flatten()
+}
+
+/// Namespace and name of the service account that is a token's subject.
+pub(crate) fn service_account(subject: &str) -> Option<(&str, &str)> {
+    subject.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {

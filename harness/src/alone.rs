@@ -135,8 +135,8 @@ impl Alone {
         let public = private.to_public_key().to_public_key_pem(LineEnding::LF).attempting(attempted)?;
         save(&key, &public)?;
         let (url, jwks) = cloud.issuer(&format!("{:032x}", u128::from(OsRng.next_u64())));
-        let kid = Issuer::new(&url, &jwks, &public).and_then(|i| i.key_id()).attempting(attempted)?;
-        let told = json!({"url": url, "kid": kid, "key": path("issuer.key"), "audience": cloud.audience()});
+        let issuer = Issuer::new(&url, &jwks, &public).attempting(attempted)?;
+        let told = json!({"url": url, "kid": issuer.key_id(), "key": path("issuer.key"), "audience": cloud.audience()});
         save(&path("issuer.json"), &told.to_string())?;
         Ok(config::Issuer { url, jwks, key })
     }

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::policy::one_or_many;
-use crate::check::{Check, made};
+use crate::{
+    check::{Check, made},
+    issuer::{SERVICE_ACCOUNT, service_account},
+};
 
 /// All tests of one statement; every one must hold.
 #[derive(Clone, Debug, Default)]
@@ -126,21 +129,13 @@ impl Key {
         if !subject || (made(Check::Namespace) && made(Check::Name)) {
             return Cow::Borrowed(seen);
         }
-        let (Some((namespace, name)), Some((other, another))) = (account(seen), account(wanted)) else {
+        let (Some((namespace, name)), Some((other, another))) = (service_account(seen), service_account(wanted)) else {
             return Cow::Borrowed(seen);
         };
         let namespace = if made(Check::Namespace) { namespace } else { other };
         let name = if made(Check::Name) { name } else { another };
-        Cow::Owned(format!("{ACCOUNT}{namespace}:{name}"))
+        Cow::Owned(format!("{SERVICE_ACCOUNT}{namespace}:{name}"))
     }
-}
-
-/// What subjects of Kubernetes begin with.
-const ACCOUNT: &str = "system:serviceaccount:";
-
-/// Namespace and name in a subject.
-fn account(subject: &str) -> Option<(&str, &str)> {
-    subject.strip_prefix(ACCOUNT)?.split_once(':')
 }
 
 impl fmt::Display for Key {

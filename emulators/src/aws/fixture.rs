@@ -81,7 +81,7 @@ impl Cluster {
         let (private, pem) = key();
         let public = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
         let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/keys"), &public).unwrap();
-        let kid = issuer.key_id().unwrap();
+        let kid = issuer.key_id().to_owned();
         let declared = seed::example_file("aws");
         let config = config::Aws { account: ACCOUNT.into(), region: REGION.into(), declared: declared.path().into() };
         Self {

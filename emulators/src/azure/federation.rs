@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     check::{Check, made},
-    issuer::{Claims, Unverified},
+    issuer::{Claims, Unverified, service_account},
 };
 
 /// Where Entra ID sends whoever has set up a federation wrongly.
@@ -41,10 +41,6 @@ pub(super) fn verify(tenant: &Tenant, identity: &Identity, assertion: &str) -> R
         .trust
         .verify(assertion, tenant.ground.clock.now())
         .map_err(|e| unverified(tenant, assertion, &e))?;
-    let unmatched = |code, what: &str, presented: &str| {
-        let message = format!("No matching federated identity record found for presented assertion {what}");
-        Refusal::invalid_client(code, format!("{message} '{presented}'. {HELP}"))
-    };
     let of_issuer: Vec<_> =
         own.into_iter().filter(|c| c.issuer == claims.iss || !made(Check::Issuer) || !made(Check::World)).collect();
     if of_issuer.is_empty() {
@@ -69,6 +65,13 @@ pub(super) fn verify(tenant: &Tenant, identity: &Identity, assertion: &str) -> R
     Ok(claims)
 }
 
+/// No credential fits what the assertion presents.
+fn unmatched(code: u32, what: &str, presented: &str) -> Refusal {
+    let message =
+        format!("No matching federated identity record found for presented assertion {what} '{presented}'. {HELP}");
+    Refusal::invalid_client(code, message)
+}
+
 fn unverified(tenant: &Tenant, assertion: &str, error: &Unverified) -> Refusal {
     let issuer = tenant.ground.trust.issuer();
     let out_of_time = || {
@@ -89,10 +92,7 @@ fn unverified(tenant: &Tenant, assertion: &str, error: &Unverified) -> Refusal {
     let refusal = match error {
         // wording not verified
         Unverified::Malformed(_) => Refusal::invalid_request(50027, "JWT token is invalid or malformed."),
-        Unverified::Issuer(presented) => Refusal::invalid_client(
-            700_211,
-            format!("No matching federated identity record found for presented assertion issuer '{presented}'. {HELP}"),
-        ),
+        Unverified::Issuer(presented) => unmatched(700_211, "issuer", presented),
         Unverified::Key(key) => Refusal::invalid_client(
             7_000_272,
             format!(
@@ -122,10 +122,6 @@ fn same_subject(trusted: &str, claimed: &str) -> bool {
         }
         _ => trusted == claimed,
     }
-}
-
-fn service_account(subject: &str) -> Option<(&str, &str)> {
-    subject.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
 #[cfg(test)]

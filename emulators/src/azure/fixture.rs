@@ -66,7 +66,7 @@ fn known() -> Issuer {
 fn signed(key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
     let mut claims = Cluster::claims();
     change(&mut claims);
-    encode(&Header { kid: known().key_id().ok(), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
+    encode(&Header { kid: Some(known().key_id().into()), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
 }
 
 /// What a host said.

@@ -135,7 +135,7 @@ fn decode(answer: &Value, name: &SecretName) -> Result<String> {
 
 fn collection(project: &Project, name: &SecretName) -> String {
     let place = name.location.as_ref().map(|location| format!("/locations/{location}")).unwrap_or_default();
-    format!("/v1/projects/{}{place}/secrets", project.id)
+    format!("/v1/projects/{}{place}/secrets", project.config.project)
 }
 
 /// A call about a secret; `below` comes after its name.

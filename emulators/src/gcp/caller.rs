@@ -61,7 +61,7 @@ pub(crate) fn authenticate(project: &Project, headers: &HeaderMap, api: Api<'_>)
     }
     let policy = if made(Check::Revocation) { project.declared() } else { issued_under };
     if let Principal::Account(email) = &principal
-        && policy.account(email, &project.id).is_none_or(|account| account.disabled)
+        && policy.account(email, &project.config.project).is_none_or(|account| account.disabled)
         && made(Check::Disabled)
     {
         let metadata = [("service", api.service), ("method", api.method), ("email", email)];

@@ -101,7 +101,6 @@ impl Caller<'_> {
     }
 
     async fn exchange(&self, token: &str) -> Result<std::result::Result<String, String>> {
-        let config::Gcp { project, location, cluster, .. } = self.project;
         let url = format!("https://{SECURETOKEN}/v1/identitybindingtoken");
         let attempted = || format!("call {url}");
         let body = json!({
@@ -109,7 +108,7 @@ impl Caller<'_> {
             "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
             "requested_token_type": "urn:ietf:params:oauth:token-type:access_token",
             "subject_token": token,
-            "audience": format!("identitynamespace:{project}.svc.id.goog:https://container.googleapis.com/v1/projects/{project}/locations/{location}/clusters/{cluster}"),
+            "audience": format!("identitynamespace:{}:{}", self.project.pool(), self.project.issuer()),
             "scope": CLOUD_PLATFORM,
         });
         let response = self.http.post(&url).json(&body).send().await.attempting(attempted)?;

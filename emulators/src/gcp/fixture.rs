@@ -58,7 +58,7 @@ fn signer(key: &RsaPrivateKey) -> EncodingKey {
 impl Cluster {
     pub fn new() -> Self {
         let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &Self::key().1).unwrap();
-        let kid = issuer.key_id().unwrap();
+        let kid = issuer.key_id().to_owned();
         let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
         let declared = seed::example_file("gcp");
         Self { project: Project::open(&Self::config(declared.path()), ground).unwrap(), kid }

@@ -152,11 +152,11 @@ fn generate(
 
 /// Whether `by` has the permission on a service account that can be used.
 fn permit(project: &Project, caller: &Caller, by: &Principal, permission: &str, email: &str) -> Result<(), Refusal> {
-    let Some(account) = caller.policy.account(email, &project.id) else {
+    let Some(account) = caller.policy.account(email, &project.config.project) else {
         return Err(Refusal::new(Code::NotFound, format!("Not found; Gaia id not found for email {email:.200}"))
             .because("no such service account is declared"));
     };
-    let name = format!("projects/{}/serviceAccounts/{email}", project.id);
+    let name = format!("projects/{}/serviceAccounts/{email}", project.config.project);
     let bindings = caller.policy.of_account(email).chain(caller.policy.of_project());
     let bound: Vec<_> = bindings.filter(|b| b.role.gives(permission) && b.covers(&name)).collect();
     let granted = match bound.is_empty() {

@@ -74,7 +74,7 @@ fn respond(project: &Project, request: &Request) -> Answer {
         .any(|(name, value)| name == "recursive" && value.eq_ignore_ascii_case("true"));
     if let Some(account) = below.strip_prefix("instance/service-accounts/") {
         let (name, asked) = account.split_once('/').unwrap_or((account, ""));
-        if (name == "default" || name == project.pool()) && matches!(asked, "token" | "identity") {
+        if (name == "default" || name == project.config.pool()) && matches!(asked, "token" | "identity") {
             let mut answer = refused(StatusCode::NOT_FOUND, "the Pod that asks cannot be known by its address");
             answer.note.finding = true;
             return answer;
@@ -105,22 +105,22 @@ fn text(text: &str) -> Answer {
 /// All that there is. Without a Google service account of its own, a Pod's account is called like the pool.
 fn tree(project: &Project) -> Value {
     let account = json!({
-        "aliases": ["default"], "email": project.pool(), "scopes": [super::caller::CLOUD_PLATFORM],
+        "aliases": ["default"], "email": project.config.pool(), "scopes": [super::caller::CLOUD_PLATFORM],
     });
-    let numeric: u64 = project.number.parse().unwrap_or_default();
+    let numeric: u64 = project.config.number.parse().unwrap_or_default();
     // Ids that are made up once and for all: the same project and cluster always have the same.
-    let digest: String = Sha256::digest(project.issuer()).iter().map(|b| format!("{b:02x}")).collect();
+    let digest: String = Sha256::digest(project.config.issuer()).iter().map(|b| format!("{b:02x}")).collect();
     let id = u64::from_str_radix(&digest[..15], 16).unwrap_or_default();
     json!({
         "instance": {
             "attributes": {
-                "cluster-location": project.location, "cluster-name": project.cluster, "cluster-uid": digest,
+                "cluster-location": project.config.location, "cluster-name": project.config.cluster, "cluster-uid": digest,
             },
             "id": id,
-            "service-accounts": {"default": account, project.pool(): account},
-            "zone": format!("projects/{}/zones/{}-a", project.number, project.location),
+            "service-accounts": {"default": account, project.config.pool(): account},
+            "zone": format!("projects/{}/zones/{}-a", project.config.number, project.config.location),
         },
-        "project": {"numeric-project-id": numeric, "project-id": project.id},
+        "project": {"numeric-project-id": numeric, "project-id": project.config.project},
     })
 }
 

@@ -146,10 +146,10 @@ impl Cloud for Project {
             Trouble::Throttled => {
                 let service = host;
                 let (metric, limit) = ("requests", "RequestsPerMinutePerProject");
-                let consumer = format!("projects/{}", self.number);
+                let consumer = format!("projects/{}", self.config.number);
                 let message = format!(
                     "Quota exceeded for quota metric '{metric}' and limit '{limit}' of service '{service}' for consumer 'project_number:{}'.",
-                    self.number
+                    self.config.number
                 );
                 Refusal::new(Code::ResourceExhausted, message).info(
                     "RATE_LIMIT_EXCEEDED",

@@ -23,14 +23,8 @@ use crate::{
 
 /// One Google Cloud project with one cluster.
 pub struct Project {
-    /// Project id.
-    pub id: String,
-    /// Project number.
-    pub number: String,
-    /// Location of the cluster.
-    pub location: String,
-    /// Name of the cluster.
-    pub cluster: String,
+    /// Which project and cluster.
+    pub config: config::Gcp,
     /// Time, and the one issuer whose keys this project can fetch.
     pub ground: Ground,
     pub(crate) tokens: Tokens,
@@ -56,10 +50,7 @@ impl Project {
             issued_under: Arc::default(),
         };
         let project = Self {
-            id: config.project.clone(),
-            number: config.number.clone(),
-            location: config.location.clone(),
-            cluster: config.cluster.clone(),
+            config: config.clone(),
             administrator: tokens.issue("ya29.", administrator, ground.clock.now()),
             ground,
             tokens,
@@ -75,14 +66,10 @@ impl Project {
     /// # Errors
     /// When the text is no declaration; the old one stays.
     pub(crate) fn replace(&self, text: &str) -> Result<()> {
-        let facts = [
-            ("project", self.id.as_str()),
-            ("number", &self.number),
-            ("location", &self.location),
-            ("cluster", &self.cluster),
-        ];
+        let config::Gcp { project, number, location, cluster, .. } = &self.config;
+        let facts = [("project", project.as_str()), ("number", number), ("location", location), ("cluster", cluster)];
         let declared: Declared = seed::read(text, "gcp", &facts)?;
-        declared.check(&self.id, &self.number)?;
+        declared.check(project, number)?;
         *self.declared.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(declared);
         Ok(())
     }
@@ -90,17 +77,6 @@ impl Project {
     /// The declared set-up.
     pub(crate) fn declared(&self) -> Arc<Declared> {
         self.declared.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The workload identity pool of the project's clusters.
-    pub(crate) fn pool(&self) -> String {
-        format!("{}.svc.id.goog", self.id)
-    }
-
-    /// The issuer of the cluster's tokens, as GKE names it.
-    pub(crate) fn issuer(&self) -> String {
-        let Self { id, location, cluster, .. } = self;
-        format!("https://container.googleapis.com/v1/projects/{id}/locations/{location}/clusters/{cluster}")
     }
 
     /// The secrets as they are now: those that have expired are gone.
@@ -121,7 +97,7 @@ impl Project {
         permission: &str,
         resource: &Resource,
     ) -> Result<(), Refusal> {
-        let canonical = resource.canonical(&self.number);
+        let canonical = resource.canonical(&self.config.number);
         let refused = |why: String| {
             // The name as the caller wrote it, as the real one repeats it.
             let written = resource.canonical(&resource.project);
@@ -130,8 +106,9 @@ impl Project {
             let refusal = Refusal::new(Code::PermissionDenied, message);
             Err(refusal.info("IAM_PERMISSION_DENIED", "iam.googleapis.com", metadata).because(why))
         };
-        if resource.project != self.id && resource.project != self.number {
-            return refused(format!("project {} is another one than {}", resource.project, self.id));
+        let (id, number) = (&self.config.project, &self.config.number);
+        if resource.project != *id && resource.project != *number {
+            return refused(format!("project {} is another one than {id}", resource.project));
         }
         if caller.principal == Principal::Administrator && administers(permission) {
             return Ok(());

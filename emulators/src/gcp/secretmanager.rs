@@ -140,7 +140,7 @@ impl SecretManager<'_> {
         }
         let secret = request.secret.ok_or_else(|| Refusal::field("secret", "The secret is missing."))?;
         let name = SecretName { location: parent.location, id: request.secret_id };
-        let secret = pb::Secret { name: name.canonical(&self.project.number), ..self.made(secret)? };
+        let secret = pb::Secret { name: name.canonical(&self.project.config.number), ..self.made(secret)? };
         vault.create(name, secret, self.now())
     }
 
@@ -190,7 +190,7 @@ impl SecretManager<'_> {
         let (resource, name) = self.secret(&request.name)?;
         let vault = self.project.vault();
         self.may(&vault, "secretmanager.secrets.get", &resource)?;
-        vault.get(&name, &self.project.number).map(|kept| kept.secret.clone())
+        vault.get(&name, &self.project.config.number).map(|kept| kept.secret.clone())
     }
 
     pub fn list_secrets(&self, request: pb::ListSecretsRequest) -> Result<pb::ListSecretsResponse, Refusal> {
@@ -205,7 +205,7 @@ impl SecretManager<'_> {
             .map(|kept| (kept.sequence, &kept.secret))
             .collect();
         let total_size = total(&filter, found.len());
-        let of = format!("{}?{}", parent.canonical(&self.project.number), request.filter);
+        let of = format!("{}?{}", parent.canonical(&self.project.config.number), request.filter);
         let page = page(found, request.page_size, &request.page_token, &of)?;
         let secrets = page.entries.into_iter().cloned().collect();
         Ok(pb::ListSecretsResponse { secrets, next_page_token: page.next, total_size })
@@ -219,14 +219,14 @@ impl SecretManager<'_> {
         let now = self.now();
         let etag = secret.etag.clone();
         let change = change(secret, request.update_mask.unwrap_or_default(), now)?;
-        vault.update(&name, &self.project.number, &etag, change, now)
+        vault.update(&name, &self.project.config.number, &etag, change, now)
     }
 
     pub fn delete_secret(&self, request: pb::DeleteSecretRequest) -> Result<(), Refusal> {
         let (resource, name) = self.secret(&request.name)?;
         let mut vault = self.project.vault();
         self.may(&vault, "secretmanager.secrets.delete", &resource)?;
-        vault.delete(&name, &self.project.number, &request.etag)
+        vault.delete(&name, &self.project.config.number, &request.etag)
     }
 
     pub fn add_secret_version(&self, request: pb::AddSecretVersionRequest) -> Result<pb::SecretVersion, Refusal> {
@@ -246,14 +246,14 @@ impl SecretManager<'_> {
             let message = "The checksum provided does not match the checksum of the payload.";
             return Err(Refusal::field("payload.data_crc32c", message));
         }
-        vault.add(&name, &self.project.number, payload.data, payload.data_crc32c.is_some(), self.now())
+        vault.add(&name, &self.project.config.number, payload.data, payload.data_crc32c.is_some(), self.now())
     }
 
     pub fn get_secret_version(&self, request: pb::GetSecretVersionRequest) -> Result<pb::SecretVersion, Refusal> {
         let (resource, name, id) = self.version(&request.name)?;
         let vault = self.project.vault();
         self.may(&vault, "secretmanager.versions.get", &resource)?;
-        vault.version(&name, &self.project.number, &id).cloned()
+        vault.version(&name, &self.project.config.number, &id).cloned()
     }
 
     pub fn list_secret_versions(
@@ -264,11 +264,11 @@ impl SecretManager<'_> {
         let vault = self.project.vault();
         self.may(&vault, "secretmanager.versions.list", &resource)?;
         let filter = Filter::parse(&request.filter)?;
-        let versions = vault.versions(&name, &self.project.number)?;
+        let versions = vault.versions(&name, &self.project.config.number)?;
         let numbered = (1..=versions.len() as u64).rev().zip(versions);
         let found: Vec<_> = numbered.filter(|(_, version)| filter.meets_version(version)).collect();
         let total_size = total(&filter, found.len());
-        let of = format!("{}?{}", resource.canonical(&self.project.number), request.filter);
+        let of = format!("{}?{}", resource.canonical(&self.project.config.number), request.filter);
         let page = page(found, request.page_size, &request.page_token, &of)?;
         let versions = page.entries.into_iter().cloned().collect();
         Ok(pb::ListSecretVersionsResponse { versions, next_page_token: page.next, total_size })
@@ -281,7 +281,7 @@ impl SecretManager<'_> {
         let (resource, name, id) = self.version(&request.name)?;
         let vault = self.project.vault();
         self.may(&vault, "secretmanager.versions.access", &resource)?;
-        let (name, data) = vault.access(&name, &self.project.number, &id)?;
+        let (name, data) = vault.access(&name, &self.project.config.number, &id)?;
         let data_crc32c = Some(i64::from(crc32c::crc32c(&data)));
         Ok(pb::AccessSecretVersionResponse { name, payload: Some(pb::SecretPayload { data, data_crc32c }) })
     }
@@ -308,7 +308,7 @@ impl SecretManager<'_> {
         let (resource, name, id) = self.version(name)?;
         let mut vault = self.project.vault();
         self.may(&vault, permission, &resource)?;
-        vault.change(&name, &self.project.number, &id, etag, transition, self.now())
+        vault.change(&name, &self.project.config.number, &id, etag, transition, self.now())
     }
 
     pub fn get_iam_policy(&self, request: iam_pb::GetIamPolicyRequest) -> Result<iam_pb::Policy, Refusal> {
@@ -336,7 +336,7 @@ impl SecretManager<'_> {
         let declared = self.declared(&name);
         let mut own = policy::read(policy)?;
         own.retain(|binding| !declared.contains(binding));
-        vault.bind(&name, &self.project.number, own)?;
+        vault.bind(&name, &self.project.config.number, own)?;
         self.policy(&vault, &name)
     }
 
@@ -350,7 +350,7 @@ impl SecretManager<'_> {
             return Err(Refusal::field("permissions", "Permissions with wildcards are not allowed."));
         }
         // Of a secret that does not exist, nobody has any permission; that is documented, and no error.
-        let exists = vault.get(&name, &self.project.number).is_ok();
+        let exists = vault.get(&name, &self.project.config.number).is_ok();
         let mut permissions = request.permissions;
         permissions.retain(|permission| exists && self.may(&vault, permission, &resource).is_ok());
         Ok(iam_pb::TestIamPermissionsResponse { permissions })
@@ -363,7 +363,7 @@ impl SecretManager<'_> {
 
     /// The allow policy of a secret, declared and own bindings together.
     fn policy(&self, vault: &Vault, name: &SecretName) -> Result<iam_pb::Policy, Refusal> {
-        let own = &vault.get(name, &self.project.number)?.policy;
+        let own = &vault.get(name, &self.project.config.number)?.policy;
         Ok(policy::write(self.declared(name).iter().chain(own)))
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Answer, Request,
     check::{Check, made},
-    issuer::{Unverified, subject},
+    issuer::{Unverified, service_account, subject},
     journal::Note,
 };
 
@@ -152,7 +152,7 @@ fn exchange(project: &Project, exchange: &Exchange) -> Result<String, Denial> {
     if exchange.scope.split_whitespace().next().is_none() {
         return Err(Denial::new("invalid_scope", "A scope is required."));
     }
-    let (pool, cluster) = (project.pool(), project.issuer());
+    let (pool, cluster) = (project.config.pool(), project.config.issuer());
     if exchange.audience != format!("identitynamespace:{pool}:{cluster}") {
         let denial =
             Denial::new("invalid_target", "The target service indicated by the \"audience\" parameters is invalid.");
@@ -166,8 +166,7 @@ fn exchange(project: &Project, exchange: &Exchange) -> Result<String, Denial> {
         let denial = Denial::new("invalid_grant", "The audience in ID Token does not match the expected audience.");
         return Err(denial.because(format!("the token is for {:.200} and not for {pool}", claims.aud.join(", "))));
     }
-    let subject = claims.sub.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let Some((namespace, name)) = subject else {
+    let Some((namespace, name)) = service_account(&claims.sub) else {
         let denial = Denial::new("invalid_grant", "The subject of the ID Token is no Kubernetes service account.");
         return Err(denial.because(format!("its subject is {:.200}", claims.sub)));
     };

@@ -90,7 +90,8 @@ mod tests {
         assert_eq!(answer_to(&CLUSTER.forged(Algorithm::RS256, &stranger)), "InvalidIdentityToken");
         assert_eq!(answer_to(&CLUSTER.under("another")), "InvalidIdentityToken");
         // The published key used as an HMAC secret, and no signature at all.
-        let (n, _) = CLUSTER.account.ground.trust.issuer().components();
+        let issuer = CLUSTER.account.ground.trust.issuer();
+        let (n, _) = issuer.components();
         let confused = EncodingKey::from_secret(n.as_bytes());
         assert_eq!(answer_to(&CLUSTER.forged(Algorithm::HS256, &confused)), "InvalidIdentityToken");
         let good = CLUSTER.token(|_| {});
