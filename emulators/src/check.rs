@@ -39,7 +39,7 @@ pub(crate) const fn made(_: Check) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use mutant::{made, without};
+pub(crate) use mutant::{ALL, made, without};
 
 #[cfg(test)]
 mod mutant {
@@ -53,6 +53,44 @@ mod mutant {
 
     pub(crate) fn made(check: Check) -> bool {
         LEFT_OUT.get() != Some(check)
+    }
+
+    /// All of them: every denial matrix has a row for each.
+    pub(crate) const ALL: [Check; 13] = [
+        Check::Signature,
+        Check::Issuer,
+        Check::World,
+        Check::Audience,
+        Check::Namespace,
+        Check::Name,
+        Check::Expiry,
+        Check::NotBefore,
+        Check::Binding,
+        Check::Permission,
+        Check::Resource,
+        Check::Disabled,
+        Check::Revocation,
+    ];
+
+    #[test]
+    fn all_are_all() {
+        // A new check does not compile here until it is counted.
+        let place = |check: Check| match check {
+            Check::Signature => 0,
+            Check::Issuer => 1,
+            Check::World => 2,
+            Check::Audience => 3,
+            Check::Namespace => 4,
+            Check::Name => 5,
+            Check::Expiry => 6,
+            Check::NotBefore => 7,
+            Check::Binding => 8,
+            Check::Permission => 9,
+            Check::Resource => 10,
+            Check::Disabled => 11,
+            Check::Revocation => 12,
+        };
+        assert_eq!(ALL.map(place), std::array::from_fn(|i| i));
     }
 
     /// Does `work` on this thread in a cloud that does not make one check.

@@ -15,6 +15,8 @@ pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod fault;
+#[cfg(test)]
+mod fixture;
 pub mod gateway;
 pub mod gcp;
 pub mod git;
@@ -23,6 +25,8 @@ pub mod journal;
 mod random;
 pub mod registry;
 mod seed;
+#[cfg(test)]
+mod wire;
 
 use axum::{body::Body, http::StatusCode, response::Response};
 

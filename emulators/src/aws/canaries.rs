@@ -127,65 +127,10 @@ impl Caller<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
-    use super::super::fixture::{Cluster, ISSUER, values};
-    use crate::{
-        authority,
-        canary::{Finding, Probe},
-        config::{Cloud, Config, Images, Issuer, Pair},
-        control,
-        gateway::Bound,
-    };
-
-    /// A port that nobody listens on.
-    fn port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
+    use crate::fixture::Gateway;
 
     #[tokio::test]
     async fn all_behave_through_the_gateway() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let (minted, cluster) = (authority::mint("test").unwrap(), Cluster::new());
-        for (name, text) in [
-            ("ca.crt", &minted.certificate),
-            ("ca.key", &minted.key),
-            ("issuer.key", &cluster.pem.0),
-            ("issuer.pub", &cluster.pem.1),
-            ("aws.yaml", &Cluster::declared()),
-        ] {
-            std::fs::write(path(name), text).unwrap();
-        }
-        let cloud = Cloud::read("aws", &path("aws.yaml")).unwrap();
-        let gateway = ([127, 0, 0, 1], port()).into();
-        let config = Config {
-            https: gateway,
-            registry: None,
-            metadata: None,
-            control: path("control.sock"),
-            journal: path("journal"),
-            authority: Pair { certificate: path("ca.crt"), key: path("ca.key") },
-            git: Vec::new(),
-            charts: Vec::new(),
-            images: Images::default(),
-            issuer: Issuer { url: ISSUER.into(), jwks: format!("{ISSUER}/keys"), key: path("issuer.pub") },
-            clouds: vec![cloud.clone()],
-        };
-        tokio::spawn(Bound::open(config, None).await.unwrap().serve());
-        let control = control::Client::connect(&path("control.sock"), "aws").unwrap();
-        control.apply(values()).await.unwrap();
-        let probe = Probe {
-            gateway,
-            authority: path("ca.crt"),
-            cloud,
-            issuer: ISSUER.into(),
-            token: cluster.token(|c| c["sub"] = "system:serviceaccount:default:default".into()),
-            token_key: path("issuer.key"),
-        };
-        let outcomes = probe.run().await.unwrap();
-        let strange: Vec<_> = outcomes.iter().filter(|o| o.finding() != Finding::Behaved).collect();
-        assert!(strange.is_empty(), "{strange:#?}");
-        assert_eq!(outcomes.len(), 19);
+        Gateway::start("aws").await.withstands_canaries(19).await;
     }
 }

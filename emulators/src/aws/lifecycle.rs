@@ -6,8 +6,11 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::fixture::{ACCOUNT, Cluster, REGION, body, values};
-use crate::cloud::{Cloud, Trouble};
+use super::fixture::{ACCOUNT, Cluster, REGION, body};
+use crate::{
+    cloud::{Cloud, Trouble},
+    fixture::values,
+};
 
 const TOKEN: [&str; 4] = [
     "11111111-1111-4111-8111-111111111111",
@@ -254,7 +257,7 @@ fn tags_are_added_replaced_and_removed() {
 
 /// The credentials of the platform's role.
 fn platform(cluster: &Cluster) -> super::sigv4::Credentials {
-    cluster.assume("trinity-external-secrets", &cluster.token(|_| {})).unwrap()
+    cluster.assume("trinity-external-secrets", &Cluster::token(|_| {})).unwrap()
 }
 
 #[test]
@@ -263,11 +266,11 @@ fn a_batch_has_the_values_that_may_be_read_and_errors_for_the_others() {
     let batch = |by: &_, request: Value| cluster.call(by, "BatchGetSecretValue", request);
     let ids = json!({"SecretIdList": ["tagged", "forbidden", "witness/absent"]});
     assert_eq!(code(batch(&platform(&cluster), ids.clone())), "AccessDeniedException");
-    let subject = cluster.token(|t| t["sub"] = json!("system:serviceaccount:default:witness"));
+    let subject = Cluster::token(|t| t["sub"] = json!("system:serviceaccount:default:witness"));
     let witness = cluster.assume("trinity-witness", &subject).unwrap();
     let answer = batch(&witness, ids).unwrap();
     let values: Vec<&Value> = answer["SecretValues"].as_array().unwrap().iter().map(|v| &v["SecretString"]).collect();
-    assert_eq!(values, [&json!("tweet")]);
+    assert_eq!(values, [&json!("value of canary")]);
     let errors: Vec<&Value> = answer["Errors"].as_array().unwrap().iter().map(|e| &e["ErrorCode"]).collect();
     assert_eq!(errors, [&json!("AccessDeniedException"), &json!("ResourceNotFoundException")]);
     let filtered = json!({"Filters": [{"Key": "tag-key", "Values": ["witness"]}], "MaxResults": 1});
@@ -288,7 +291,7 @@ fn a_policy_can_demand_that_the_label_is_named() {
            Effect: Allow\n        Action: secretsmanager:GetSecretValue\n        Resource: '*'\n        Condition:\n          \
            StringEquals:\n            secretsmanager:VersionStage: AWSCURRENT\n";
     cluster.account.declare(&declared).unwrap();
-    let subject = cluster.token(|t| t["sub"] = json!("system:serviceaccount:default:default"));
+    let subject = Cluster::token(|t| t["sub"] = json!("system:serviceaccount:default:default"));
     let caller = cluster.assume("trinity-powerless", &subject).unwrap();
     let read = |request: Value| code(cluster.call(&caller, "GetSecretValue", request));
     assert_eq!(read(json!({"SecretId": "forbidden", "VersionStage": "AWSCURRENT"})), "success");
@@ -385,7 +388,7 @@ fn what_is_not_played_is_refused_and_reported() {
 async fn what_is_applied_can_be_applied_again() {
     let account = Cluster::new().account;
     account.apply(&values()).await.unwrap();
-    assert_eq!(account.read("provider-test-secret").await.unwrap(), "tested");
+    assert_eq!(account.read("provider-test-secret").await.unwrap(), "value of provider_test");
     account.apply(&values()).await.unwrap();
     let versions = |name: &str| account.secrets().find(name).unwrap().versions().len();
     assert_eq!(versions("provider-test-secret"), 1);
@@ -406,7 +409,7 @@ async fn what_is_scheduled_for_deletion_is_neither_restored_nor_purged_by_applyi
     account.delete("provider-test-secret").await.unwrap();
     let error = account.apply(&values()).await.unwrap_err().to_string();
     assert!(error.contains("provider-test-secret") && error.contains("RestoreSecret"), "{error}");
-    assert!(!error.contains("tested"), "{error}");
+    assert!(!error.contains("value of provider_test"), "{error}");
     // The window that is declared for it.
     account.ground.clock.advance(7 * 86_400);
     account.apply(&values()).await.unwrap();

@@ -131,68 +131,10 @@ async fn send(request: RequestBuilder, host: &str) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-
-    use super::*;
-    use crate::{
-        authority,
-        azure::fixture::Cluster,
-        canary::Finding,
-        config::{Cloud, Config, Images, Issuer, Pair},
-        control,
-        gateway::Bound,
-    };
-
-    /// A port that nobody listens on.
-    fn port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
+    use crate::fixture::Gateway;
 
     #[tokio::test]
     async fn all_behave_through_the_gateway() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let minted = authority::mint("test").unwrap();
-        let (issuer, private, public) = Cluster::issuer();
-        for (name, text) in [
-            ("ca.crt", &minted.certificate),
-            ("ca.key", &minted.key),
-            ("issuer.key", &private),
-            ("issuer.pub", &public),
-            ("azure.yaml", &Cluster::declared()),
-        ] {
-            std::fs::write(path(name), text).unwrap();
-        }
-        let cloud = Cloud::read("azure", &path("azure.yaml")).unwrap();
-        let gateway = ([127, 0, 0, 1], port()).into();
-        let config = Config {
-            https: gateway,
-            registry: None,
-            metadata: None,
-            control: path("control.sock"),
-            journal: path("journal"),
-            authority: Pair { certificate: path("ca.crt"), key: path("ca.key") },
-            git: Vec::new(),
-            charts: Vec::new(),
-            images: Images::default(),
-            issuer: Issuer { url: issuer.into(), jwks: format!("{issuer}openid/v1/jwks"), key: path("issuer.pub") },
-            clouds: vec![cloud.clone()],
-        };
-        tokio::spawn(Bound::open(config, None).await.unwrap().serve());
-        let control = control::Client::connect(&path("control.sock"), "azure").unwrap();
-        control.apply(Cluster::values()).await.unwrap();
-        let token = Cluster::issued(|c| c["sub"] = "system:serviceaccount:default:default".into());
-        let probe = Probe {
-            gateway,
-            authority: path("ca.crt"),
-            cloud,
-            issuer: issuer.into(),
-            token,
-            token_key: path("issuer.key"),
-        };
-        let outcomes = probe.run().await.unwrap();
-        let strange: Vec<_> = outcomes.iter().filter(|o| o.finding() != Finding::Behaved).collect();
-        assert!(strange.is_empty(), "{strange:#?}");
-        assert_eq!(outcomes.len(), 22);
+        Gateway::start("azure").await.withstands_canaries(22).await;
     }
 }

@@ -1,25 +1,16 @@
 //! A tenant for tests: the declared one of `fixtures`, and a cluster's token key.
 
-use std::{collections::BTreeMap, sync::LazyLock};
-
 use axum::http::StatusCode;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rsa::{
-    RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
-};
 use serde_json::{Value, json};
 
 use super::Tenant;
 use crate::{
     Answer, Request,
-    clock::Clock,
-    cloud::{Cloud, Ground},
+    cloud::Cloud,
     config,
-    issuer::{Issuer, Trust},
+    fixture::{CLUSTER, STRANGER, claims, ground, values, wait},
     journal::Note,
     seed,
 };
@@ -42,31 +33,9 @@ pub const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const MANAGEMENT: &str = "management.azure.com";
 
-/// One key for all tests, and one that is nobody's: to make them takes time.
-static KEY: LazyLock<(RsaPrivateKey, EncodingKey)> = LazyLock::new(key);
-static STRANGER: LazyLock<(RsaPrivateKey, EncodingKey)> = LazyLock::new(key);
-
-fn key() -> (RsaPrivateKey, EncodingKey) {
-    let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-    let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
-    (key, EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap())
-}
-
 /// A cluster that issues tokens, and the tenant that knows it.
 pub struct Cluster {
     pub tenant: Tenant,
-}
-
-/// The cluster's issuer, as the tenant knows it.
-fn known() -> Issuer {
-    let (url, _, public) = Cluster::issuer();
-    Issuer::new(url, &format!("{url}openid/v1/jwks"), &public).unwrap()
-}
-
-fn signed(key: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
-    let mut claims = Cluster::claims();
-    change(&mut claims);
-    encode(&Header { kid: Some(known().key_id().into()), ..Header::new(Algorithm::RS256) }, &claims, key).unwrap()
 }
 
 /// What a host said.
@@ -88,11 +57,6 @@ impl Said {
     }
 }
 
-/// Waits for what is there at once.
-pub fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
 impl Cluster {
     /// With the declared secrets in their vaults.
     pub fn new() -> Self {
@@ -103,17 +67,10 @@ impl Cluster {
             location: "eastus".into(),
             declared: declared.path().into(),
         };
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(known()) };
+        let ground = ground(ISSUER, &format!("{ISSUER}openid/v1/jwks"));
         let cluster = Self { tenant: Tenant::open(&config, ground).unwrap() };
-        wait(cluster.tenant.apply(&Self::values())).unwrap();
+        wait(cluster.tenant.apply(&values())).unwrap();
         cluster
-    }
-
-    /// Values of the declared secrets.
-    pub fn values() -> BTreeMap<String, String> {
-        [("canary", "canary's value"), ("provider_test", "platform's value")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into()
     }
 
     /// The declared tenant.
@@ -121,29 +78,18 @@ impl Cluster {
         seed::example("azure")
     }
 
-    /// Claims of the platform's service account.
-    pub fn claims() -> Value {
-        let now = Timestamp::now().as_second();
-        json!({
-            "iss": ISSUER, "aud": ["api://AzureADTokenExchange"], "iat": now, "nbf": now, "exp": now + 3600,
-            "sub": "system:serviceaccount:external-secrets:external-secrets",
-        })
-    }
-
-    /// The cluster's issuer: URL, private and public key (PEM).
-    pub fn issuer() -> (&'static str, String, String) {
-        let private = KEY.0.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
-        (ISSUER, private, KEY.0.to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
-    }
-
-    /// A token of the cluster with changed claims.
+    /// A token of the platform's service account with changed claims.
     pub fn issued(change: impl FnOnce(&mut Value)) -> String {
-        signed(&KEY.1, change)
+        CLUSTER.sign(&Self::claims(change))
     }
 
-    /// A token under the cluster's key id that another key has signed.
+    /// The same under the cluster's key id, which another key has signed.
     pub fn forged(change: impl FnOnce(&mut Value)) -> String {
-        signed(&STRANGER.1, change)
+        STRANGER.sign(&Self::claims(change))
+    }
+
+    fn claims(change: impl FnOnce(&mut Value)) -> Value {
+        claims(ISSUER, "api://AzureADTokenExchange", "external-secrets:external-secrets", change)
     }
 
     /// Sends a request to a host of the cloud.

@@ -15,7 +15,7 @@ use crate::cloud::Cloud;
 
 /// Access tokens of the canary's account.
 async fn canary(cluster: &Cluster) -> String {
-    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let federated = cluster.federated(&Cluster::token(|_| {})).await.unwrap();
     cluster.impersonated(&federated, CANARY).await.unwrap()
 }
 
@@ -32,7 +32,7 @@ async fn a_policy_adds_to_what_is_declared() {
     let set = json!({"policy": {"bindings": [binding], "etag": etag}});
     let policy = rest.good("POST", "secrets/forbidden:setIamPolicy", set.clone()).await;
     assert_eq!(policy["bindings"], json!([binding]));
-    assert_eq!(cluster.value(&token, "forbidden").await.unwrap(), "canary value");
+    assert_eq!(cluster.value(&token, "forbidden").await.unwrap(), "value of canary");
     assert_eq!(rest.bad("POST", "secrets/forbidden:setIamPolicy", set).await.1, "ABORTED");
     let asked = json!({"permissions": ["secretmanager.versions.access", "secretmanager.secrets.get"]});
     let tested = cluster
@@ -63,7 +63,7 @@ async fn a_policy_adds_to_what_is_declared() {
 async fn a_kubernetes_service_account_may_be_granted_a_role_itself() {
     let cluster = Cluster::applied().await;
     let rest = Rest(&cluster);
-    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let federated = cluster.federated(&Cluster::token(|_| {})).await.unwrap();
     assert_eq!(cluster.value(&federated, "forbidden").await.unwrap_err(), "PERMISSION_DENIED");
     for member in [
         format!("serviceAccount:{PROJECT}.svc.id.goog[default/default]"),
@@ -73,9 +73,9 @@ async fn a_kubernetes_service_account_may_be_granted_a_role_itself() {
     ] {
         let binding = json!({"role": "roles/secretmanager.secretAccessor", "members": [member]});
         rest.good("POST", "secrets/forbidden:setIamPolicy", json!({"policy": {"bindings": [binding]}})).await;
-        assert_eq!(cluster.value(&federated, "forbidden").await.unwrap(), "canary value");
+        assert_eq!(cluster.value(&federated, "forbidden").await.unwrap(), "value of canary");
     }
-    let other = cluster.token(|c| c["sub"] = json!("system:serviceaccount:default:other"));
+    let other = Cluster::token(|c| c["sub"] = json!("system:serviceaccount:default:other"));
     let other = cluster.federated(&other).await.unwrap();
     assert_eq!(cluster.value(&other, "forbidden").await.unwrap_err(), "PERMISSION_DENIED");
 }
@@ -83,10 +83,10 @@ async fn a_kubernetes_service_account_may_be_granted_a_role_itself() {
 #[tokio::test]
 async fn tokens_last_an_hour_at_most() {
     let cluster = Cluster::applied().await;
-    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let federated = cluster.federated(&Cluster::token(|_| {})).await.unwrap();
     let token = cluster.impersonated(&federated, CANARY).await.unwrap();
     cluster.project.ground.clock.advance(3599);
-    assert_eq!(cluster.value(&token, "trinity-canary").await.unwrap(), "canary value");
+    assert_eq!(cluster.value(&token, "trinity-canary").await.unwrap(), "value of canary");
     cluster.project.ground.clock.advance(1);
     assert_eq!(cluster.value(&token, "trinity-canary").await.unwrap_err(), "UNAUTHENTICATED");
     assert_eq!(cluster.impersonated(&federated, CANARY).await.unwrap_err(), "UNAUTHENTICATED");
@@ -106,13 +106,13 @@ async fn an_account_that_is_disabled_later_is_refused_with_the_token_it_has() {
     assert_eq!(status.get_details_error_info().unwrap().reason, "ACCOUNT_STATE_INVALID");
     // Enabled again, its tokens are accepted again.
     cluster.project.declare(&Cluster::declared()).unwrap();
-    assert_eq!(cluster.value(&token, "trinity-canary").await.unwrap(), "canary value");
+    assert_eq!(cluster.value(&token, "trinity-canary").await.unwrap(), "value of canary");
 }
 
 #[tokio::test]
 async fn what_is_asked_of_a_service_account_must_be_right() {
     let cluster = Cluster::new();
-    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let federated = cluster.federated(&Cluster::token(|_| {})).await.unwrap();
     let generate = async |change: fn(&mut GenerateAccessTokenRequest)| {
         let mut request = GenerateAccessTokenRequest {
             name: format!("projects/-/serviceAccounts/{CANARY}"),
@@ -184,7 +184,7 @@ google_service_account_iam_member:
         account(last),
         account(first)
     );
-    let federated = cluster.federated(&cluster.token(|_| {})).await.unwrap();
+    let federated = cluster.federated(&Cluster::token(|_| {})).await.unwrap();
     let chained = async |delegates: &[&str]| {
         let request = GenerateAccessTokenRequest {
             name: format!("projects/-/serviceAccounts/{}", account(last)),

@@ -180,71 +180,17 @@ fn bearing<T>(token: &str, message: T) -> Result<tonic::Request<T>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::{
-        authority,
-        canary::Finding,
-        config::{Config, Images, Issuer, Pair},
-        control,
-        gateway::Bound,
-        gcp::fixture::{self, Cluster},
-        journal,
-    };
+    use crate::{fixture::Gateway, gcp::fixture::CANARY, journal};
 
     /// The whole way, through TLS and HTTP/2, as in a world.
     #[tokio::test(flavor = "multi_thread")]
     async fn every_canary_meets_what_it_expects() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, text: String| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let minted = authority::mint("test").unwrap();
-        let pair = Pair { certificate: file("ca.crt", minted.certificate), key: file("ca.key", minted.key) };
-        let (private, public) = Cluster::key();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let cloud = config::Cloud::Gcp(Cluster::config(&file("declared.yaml", Cluster::declared())));
-        let config = Config {
-            https: port,
-            registry: None,
-            metadata: None,
-            control: folder.path().join("control.sock"),
-            journal: folder.path().join("journal"),
-            authority: pair.clone(),
-            git: Vec::new(),
-            charts: Vec::new(),
-            images: Images::default(),
-            issuer: Issuer {
-                url: fixture::ISSUER.into(),
-                jwks: format!("{}/jwks", fixture::ISSUER),
-                key: file("issuer.pub", public),
-            },
-            clouds: vec![cloud.clone()],
-        };
-        let (socket, journal) = (config.control.clone(), config.journal.clone());
-        tokio::spawn(Bound::open(config, None).await.unwrap().serve());
-        let values: BTreeMap<String, String> = Cluster::values();
-        control::Client::connect(&socket, "gcp").unwrap().apply(values).await.unwrap();
-        let probe = Probe {
-            gateway: port,
-            authority: pair.certificate,
-            cloud,
-            issuer: fixture::ISSUER.into(),
-            token: Cluster::new().token(|_| {}),
-            token_key: file("issuer.key", private),
-        };
-        let outcomes = probe.run().await.unwrap();
-        assert_eq!(outcomes.len(), 19);
-        for outcome in outcomes {
-            assert_eq!(outcome.finding(), Finding::Behaved, "{outcome:?}");
-        }
-        let lines = journal::read(&journal).unwrap();
+        let gateway = Gateway::start("gcp").await;
+        gateway.withstands_canaries(19).await;
+        let lines = gateway.journal();
         let refused = |line: &&journal::Line| line.note.action.as_deref() == Some("secretmanager:AccessSecretVersion");
         let line = lines.iter().filter(refused).find(|l| l.note.code.as_deref() == Some("PERMISSION_DENIED")).unwrap();
-        assert_eq!(line.note.caller.as_deref(), Some(fixture::CANARY));
+        assert_eq!(line.note.caller.as_deref(), Some(CANARY));
         assert!(line.note.canary && line.note.reason.as_ref().unwrap().contains("does not cover"));
     }
 }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::fixture::{Cluster, PROJECT, REGIONAL, Rest};
-use crate::cloud::Cloud;
+use crate::{cloud::Cloud, fixture::values};
 
 #[tokio::test]
 async fn what_is_declared_is_applied_again_and_again() {
     let cluster = Cluster::applied().await;
     let rest = Rest(&cluster);
-    cluster.project.apply(&Cluster::values()).await.unwrap();
+    cluster.project.apply(&values()).await.unwrap();
     let versions = rest.good("GET", "secrets/trinity-canary/versions", Value::Null).await;
     assert_eq!(versions["totalSize"], 1);
     let secret = rest.good("GET", "secrets/trinity-canary", Value::Null).await;
     assert_eq!(secret["labels"], json!({"purpose": "canary"}));
-    let mut values = Cluster::values();
+    let mut values = values();
     values.insert("canary".into(), "another".into());
     cluster.project.apply(&values).await.unwrap();
     assert_eq!(cluster.project.read("trinity-canary").await.unwrap(), "another");
@@ -46,7 +46,7 @@ google_secret_manager_regional_secret_version:
 "#;
     cluster.project.declare(declared).unwrap();
     for _ in 0..2 {
-        cluster.project.apply(&Cluster::values()).await.unwrap();
+        cluster.project.apply(&values()).await.unwrap();
     }
     let rest = Rest(&cluster);
     let versions = rest.good("GET", "secrets/s/versions", Value::Null).await;

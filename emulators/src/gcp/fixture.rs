@@ -1,7 +1,7 @@
 //! A project for tests: the declared one of `fixtures/worlds/gcp.yaml`, a cluster's token key, and Google's own
 //! generated clients, which reach the project without a network.
 
-use std::{collections::BTreeMap, path::Path, sync::LazyLock};
+use std::{path::Path, sync::LazyLock};
 
 use axum::{http::Uri, response::Response};
 use bytes::Bytes;
@@ -12,21 +12,14 @@ use googleapis_tonic_google_iam_credentials_v1::google::iam::credentials::v1::{
     GenerateAccessTokenRequest, iam_credentials_client::IamCredentialsClient,
 };
 use http_body_util::BodyExt;
-use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rsa::{
-    RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
-};
 use serde_json::{Value, json};
 use tonic::Status;
 
 use super::{Project, SECRETMANAGER, caller::CLOUD_PLATFORM, refusal::name, securetoken::SECURETOKEN};
 use crate::{
-    clock::Clock,
-    cloud::{Cloud, Ground},
+    cloud::Cloud,
     config,
-    issuer::{Issuer, Trust},
+    fixture::{CLUSTER, STRANGER, claims, ground, values, wait},
     seed,
 };
 
@@ -38,30 +31,19 @@ pub const ISSUER: &str =
     "https://container.googleapis.com/v1/projects/trinity-dev/locations/us-central1/clusters/trinity";
 pub const CANARY: &str = "trinity-canary@trinity-dev.iam.gserviceaccount.com";
 
-/// Making a key takes long; all tests have the same two.
-static KEYS: LazyLock<[RsaPrivateKey; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap()));
-
 /// A cluster for tests that leave it as it is.
 pub static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::new);
 
 /// A cluster that issues tokens, and the project that knows it.
 pub struct Cluster {
     pub project: Project,
-    kid: String,
-}
-
-fn signer(key: &RsaPrivateKey) -> EncodingKey {
-    EncodingKey::from_rsa_pem(key.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap()
 }
 
 impl Cluster {
     pub fn new() -> Self {
-        let issuer = Issuer::new(ISSUER, &format!("{ISSUER}/jwks"), &Self::key().1).unwrap();
-        let kid = issuer.key_id().to_owned();
-        let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
         let declared = seed::example_file("gcp");
-        Self { project: Project::open(&Self::config(declared.path()), ground).unwrap(), kid }
+        let project = Project::open(&Self::config(declared.path()), ground(ISSUER, &format!("{ISSUER}/jwks")));
+        Self { project: project.unwrap() }
     }
 
     /// The configured project.
@@ -75,23 +57,11 @@ impl Cluster {
         }
     }
 
-    /// The cluster's key, private and public, PEM.
-    pub fn key() -> (String, String) {
-        let private = KEYS[0].to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
-        (private, KEYS[0].to_public_key().to_public_key_pem(LineEnding::LF).unwrap())
-    }
-
     /// With the declared secrets and their values.
     pub async fn applied() -> Self {
         let cluster = Self::new();
-        cluster.project.apply(&Self::values()).await.unwrap();
+        cluster.project.apply(&values()).await.unwrap();
         cluster
-    }
-
-    pub fn values() -> BTreeMap<String, String> {
-        [("canary", "canary value"), ("provider_test", "provider value")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into()
     }
 
     /// The declared project.
@@ -100,24 +70,17 @@ impl Cluster {
     }
 
     /// A token of `default/default` with changed claims.
-    pub fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&KEYS[0], change)
+    pub fn token(change: impl FnOnce(&mut Value)) -> String {
+        CLUSTER.sign(&Self::claims(change))
     }
 
     /// The same, signed by somebody else under this cluster's key id.
-    pub fn forged(&self, change: impl FnOnce(&mut Value)) -> String {
-        self.signed(&KEYS[1], change)
+    pub fn forged(change: impl FnOnce(&mut Value)) -> String {
+        STRANGER.sign(&Self::claims(change))
     }
 
-    fn signed(&self, key: &RsaPrivateKey, change: impl FnOnce(&mut Value)) -> String {
-        let now = Timestamp::now().as_second();
-        let mut claims = json!({
-            "iss": ISSUER, "aud": [POOL], "iat": now, "nbf": now, "exp": now + 3600,
-            "sub": "system:serviceaccount:default:default",
-        });
-        change(&mut claims);
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
-        encode(&header, &claims, &signer(key)).unwrap()
+    fn claims(change: impl FnOnce(&mut Value)) -> Value {
+        claims(ISSUER, POOL, "default:default", change)
     }
 
     /// What ESO sends for a token.
@@ -195,8 +158,7 @@ impl Cluster {
 
     /// The text of an answer.
     pub fn text(response: Response) -> String {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let bytes = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
+        let bytes = wait(response.into_body().collect()).unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_does_not_ask_for_what_is_played_is_refused() {
         let cluster = Cluster::new();
-        let good = cluster.exchange(&cluster.token(|_| {}));
+        let good = cluster.exchange(&Cluster::token(|_| {}));
         let with = |key: &str, value: &str| {
             let mut body = good.clone();
             body[key] = value.into();
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_form_says_the_same_as_json() {
         let cluster = Cluster::new();
-        let exchange = cluster.exchange(&cluster.token(|_| {}));
+        let exchange = cluster.exchange(&Cluster::token(|_| {}));
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (key, value) in exchange.as_object().unwrap() {
             form.append_pair(key, value.as_str().unwrap());
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn no_federation_is_declared() {
         let cluster = Cluster::new();
-        let body = cluster.exchange(&cluster.token(|_| {})).to_string();
+        let body = cluster.exchange(&Cluster::token(|_| {})).to_string();
         let answer = answer(&cluster.project, STS, &post("/v1/token", "application/json", body));
         assert_eq!(answer.note.code.as_deref(), Some("invalid_target"));
         assert!(answer.note.finding);

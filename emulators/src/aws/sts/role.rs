@@ -118,7 +118,7 @@ aws_iam_openid_connect_provider: {cluster: {url: "https://${issuer}", client_id_
     fn a_role_is_assumed_by_whom_it_trusts() {
         let cluster = Cluster::new();
         cluster.account.declare(ROLES).unwrap();
-        let first = cluster.assume("first", &cluster.token(|_| {})).unwrap();
+        let first = cluster.assume("first", &Cluster::token(|_| {})).unwrap();
         let assume = |role: &str, more: &str| code(cluster.assume_by(&first, role, more));
         assert_eq!(assume("named", "&ExternalId=shared"), "success");
         assert_eq!(assume("named", "&ExternalId=other"), "AccessDenied");

@@ -65,7 +65,8 @@ mod tests {
     use jsonwebtoken::{Algorithm, EncodingKey};
     use serde_json::json;
 
-    use super::super::super::fixture::{Cluster, key};
+    use super::super::super::fixture::Cluster;
+    use crate::fixture::STRANGER;
 
     static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::new);
 
@@ -80,25 +81,24 @@ mod tests {
 
     #[test]
     fn a_trusted_token_gets_a_session() {
-        assert_eq!(answer_to(&CLUSTER.token(|_| {})), "success");
-        assert_eq!(answer_to(&CLUSTER.token(|c| c["aud"] = json!("sts.amazonaws.com"))), "success");
+        assert_eq!(answer_to(&Cluster::token(|_| {})), "success");
+        assert_eq!(answer_to(&Cluster::token(|c| c["aud"] = json!("sts.amazonaws.com"))), "success");
     }
 
     #[test]
     fn a_signature_that_is_not_the_clusters_is_refused() {
-        let stranger = EncodingKey::from_rsa_pem(key().1.as_bytes()).unwrap();
-        assert_eq!(answer_to(&CLUSTER.forged(Algorithm::RS256, &stranger)), "InvalidIdentityToken");
-        assert_eq!(answer_to(&CLUSTER.under("another")), "InvalidIdentityToken");
+        assert_eq!(answer_to(&Cluster::forged(Algorithm::RS256, &STRANGER.key)), "InvalidIdentityToken");
+        assert_eq!(answer_to(&Cluster::under("another")), "InvalidIdentityToken");
         // The published key used as an HMAC secret, and no signature at all.
         let issuer = CLUSTER.account.ground.trust.issuer();
         let (n, _) = issuer.components();
         let confused = EncodingKey::from_secret(n.as_bytes());
-        assert_eq!(answer_to(&CLUSTER.forged(Algorithm::HS256, &confused)), "InvalidIdentityToken");
-        let good = CLUSTER.token(|_| {});
+        assert_eq!(answer_to(&Cluster::forged(Algorithm::HS256, &confused)), "InvalidIdentityToken");
+        let good = Cluster::token(|_| {});
         let unsigned = good.rsplit_once('.').unwrap().0;
         assert_eq!(answer_to(&format!("{unsigned}.")), "InvalidIdentityToken");
         // A good signature of other claims.
-        let other = CLUSTER.token(|c| c["sub"] = json!("system:serviceaccount:default:default"));
+        let other = Cluster::token(|c| c["sub"] = json!("system:serviceaccount:default:default"));
         let parts: Vec<&str> = good.split('.').collect();
         let mixed = format!("{}.{}.{}", parts[0], other.split('.').nth(1).unwrap(), parts[2]);
         assert_eq!(answer_to(&mixed), "InvalidIdentityToken");
@@ -107,14 +107,14 @@ mod tests {
     #[test]
     fn audiences_must_be_listed() {
         for aud in [json!(["vault"]), json!([]), json!("sts.amazonaws.com.example"), json!(["STS.amazonaws.com"])] {
-            assert_eq!(answer_to(&CLUSTER.token(|c| c["aud"] = aud.clone())), "InvalidIdentityToken", "{aud}");
+            assert_eq!(answer_to(&Cluster::token(|c| c["aud"] = aud.clone())), "InvalidIdentityToken", "{aud}");
         }
     }
 
     #[test]
     fn a_role_that_is_none_or_trusts_another_is_refused() {
         for role in ["absent", "", "trinity-unbound", "*", "trinity-external-secrets/x"] {
-            assert_eq!(answer_for(role, &CLUSTER.token(|_| {})), "AccessDenied", "{role}");
+            assert_eq!(answer_for(role, &Cluster::token(|_| {})), "AccessDenied", "{role}");
         }
     }
 
@@ -123,7 +123,7 @@ mod tests {
         let cluster = Cluster::new();
         let declared = Cluster::declared().replace("url: https://${issuer}", "url: https://example.com");
         cluster.account.declare(&declared).unwrap();
-        let refused = cluster.assume("trinity-external-secrets", &cluster.token(|_| {}));
+        let refused = cluster.assume("trinity-external-secrets", &Cluster::token(|_| {}));
         assert_eq!(refused.unwrap_err(), "InvalidIdentityToken");
     }
 

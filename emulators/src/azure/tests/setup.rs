@@ -4,15 +4,18 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::{
-    super::fixture::{LOGIN, PLATFORM, wait},
+    super::fixture::{LOGIN, PLATFORM},
     *,
 };
-use crate::cloud::{Cloud, Trouble};
+use crate::{
+    cloud::{Cloud, Trouble},
+    fixture::{values, wait},
+};
 
 #[test]
 fn the_set_up_can_be_applied_again_and_restores_nothing() {
     let m = Master::new();
-    let (tenant, values) = (&m.cluster.tenant, Cluster::values());
+    let (tenant, values) = (&m.cluster.tenant, values());
     let versions = |m: &Master| {
         m.secret("GET", "/secrets/trinity-canary/versions", NOTHING).body["value"].as_array().unwrap().len()
     };

@@ -1,89 +1,36 @@
 //! The gateway on the wire: trouble on demand, and limits for what arrives.
 
-// A test that cannot go on fails by a panic.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Response, StatusCode};
-use rsa::{
-    RsaPrivateKey,
-    pkcs8::{EncodePublicKey, LineEnding},
-};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use trinity_emulators::{
-    authority,
-    config::{Aws, Cloud, Config, Images, Issuer, Pair},
-    control,
+
+use crate::{
     fault::{Effect, Fault},
-    gateway::Bound,
-    journal,
+    fixture,
 };
 
 const HOST: &str = "secretsmanager.us-east-1.amazonaws.com";
 const OPERATION: &str = "secretsmanager:GetSecretValue";
 
-/// A gateway that plays AWS on a free port of the loopback.
+/// A gateway that plays AWS, and a client of its Secrets Manager.
 struct Gateway {
-    folder: TempDir,
-    address: SocketAddr,
+    inner: fixture::Gateway,
     client: Client,
-    control: control::Client,
 }
 
 impl Gateway {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, text: String| -> PathBuf {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            path
-        };
-        let minted = authority::mint("test").unwrap();
-        let certificate = reqwest::Certificate::from_pem(minted.certificate.as_bytes()).unwrap();
-        let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 1024).unwrap().to_public_key();
-        let url = "https://oidc.eks.us-east-1.amazonaws.com/id/TEST";
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
-        let read = |kind: &str| std::fs::read_to_string(fixtures.join(kind).join("aws.yaml")).unwrap();
-        let address = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let config = Config {
-            https: address,
-            registry: None,
-            metadata: None,
-            control: folder.path().join("control.sock"),
-            journal: folder.path().join("journal.jsonl"),
-            authority: Pair { certificate: file("ca.crt", minted.certificate), key: file("ca.key", minted.key) },
-            git: Vec::new(),
-            charts: Vec::new(),
-            images: Images::default(),
-            issuer: Issuer {
-                url: url.into(),
-                jwks: format!("{url}/keys"),
-                key: file("issuer.pub", key.to_public_key_pem(LineEnding::LF).unwrap()),
-            },
-            clouds: vec![Cloud::Aws(Aws {
-                account: "111122223333".into(),
-                region: "us-east-1".into(),
-                declared: file("declared.yaml", format!("{}\n---\n{}", read("worlds"), read("denials"))),
-            })],
-        };
-        tokio::spawn(Bound::open(config, None).await.unwrap().serve());
-        let client = Client::builder().tls_certs_only([certificate]).resolve(HOST, address).no_proxy();
-        let control = control::Client::connect(&folder.path().join("control.sock"), "aws").unwrap();
-        Self { address, client: client.build().unwrap(), control, folder }
+        let inner = fixture::Gateway::start("aws").await;
+        Self { client: inner.probe().client(&[HOST]).unwrap(), inner }
     }
 
     async fn cause(&self, count: u32, effect: Effect) {
-        self.control.cause(&[Fault { operation: OPERATION.into(), count, effect }]).await.unwrap();
+        self.inner.control().cause(&[Fault { operation: OPERATION.into(), count, effect }]).await.unwrap();
     }
 
     async fn call(&self, action: &str) -> reqwest::Result<Response> {
@@ -113,7 +60,7 @@ async fn trouble_comes_in_the_clouds_own_form_as_often_as_asked() {
     let answer = gateway.call("GetSecretValue").await.unwrap();
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(gateway.code("GetSecretValue").await, UNSIGNED);
-    let lines = journal::read(&gateway.folder.path().join("journal.jsonl")).unwrap();
+    let lines = gateway.inner.journal();
     let faults = lines.iter().filter(|l| l.note.reason.as_ref().is_some_and(|r| r.starts_with("fault: ")));
     assert_eq!(faults.count(), 3, "every fault is in the journal");
 }
@@ -136,17 +83,16 @@ async fn answers_can_be_late_cut_or_lost() {
 
 #[tokio::test]
 async fn the_clock_can_be_moved_and_secrets_read_and_written() {
-    let gateway = Gateway::start().await;
-    let values = ["canary", "provider_test"].map(|name| (name.to_owned(), format!("value of {name}")));
-    gateway.control.apply(values.into()).await.unwrap();
-    assert_eq!(gateway.control.secret("trinity-canary").await.unwrap(), "value of canary");
-    gateway.control.put_secret("trinity-canary", "another").await.unwrap();
-    assert_eq!(gateway.control.secret("trinity-canary").await.unwrap(), "another");
-    gateway.control.delete_secret("trinity-canary").await.unwrap();
-    let reserved = gateway.control.put_secret("trinity-canary", "again").await.unwrap_err().to_string();
+    let gateway = fixture::Gateway::start("aws").await;
+    let control = gateway.control();
+    assert_eq!(control.secret("trinity-canary").await.unwrap(), "value of canary");
+    control.put_secret("trinity-canary", "another").await.unwrap();
+    assert_eq!(control.secret("trinity-canary").await.unwrap(), "another");
+    control.delete_secret("trinity-canary").await.unwrap();
+    let reserved = control.put_secret("trinity-canary", "again").await.unwrap_err().to_string();
     assert!(reserved.contains("InvalidRequestException"), "{reserved}");
-    gateway.control.advance(31 * 24 * 3600).await.unwrap();
-    gateway.control.put_secret("trinity-canary", "again").await.unwrap();
+    control.advance(31 * 24 * 3600).await.unwrap();
+    control.put_secret("trinity-canary", "again").await.unwrap();
 }
 
 #[tokio::test]
@@ -158,7 +104,7 @@ async fn what_is_too_large_is_refused() {
     let headers = gateway.client.post(&url).header("x-large", "x".repeat(128 << 10)).send().await;
     assert!(headers.map_or(true, |answer| answer.status() == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     // What does not even begin to speak TLS gets no answer, and others go on.
-    let mut plain = TcpStream::connect(gateway.address).await.unwrap();
+    let mut plain = TcpStream::connect(gateway.inner.probe().gateway).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut seen = Vec::new();
     let _ = plain.read_to_end(&mut seen).await;
