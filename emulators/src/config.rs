@@ -134,6 +134,15 @@ impl Cloud {
         }
     }
 
+    /// File with the declared set-up.
+    pub fn declared(&self) -> &Path {
+        match self {
+            Self::Aws(aws) => &aws.declared,
+            Self::Gcp(gcp) => &gcp.declared,
+            Self::Azure(azure) => &azure.declared,
+        }
+    }
+
     /// Audience that the cloud wants in service-account tokens.
     pub fn audience(&self) -> String {
         match self {

@@ -7,63 +7,38 @@ Prints `<claim> ok` or `<claim> FAILED <why>`, and ends with 1 when one failed.
 import http.client
 import json
 import os
-import pathlib
 import socket
 import sys
 import tempfile
 import time
 import uuid
 
-FOLDER = pathlib.Path(os.environ["TRINITY_EMULATORS"])
-os.environ["AWS_CA_BUNDLE"] = str(FOLDER / "ca.crt")
+import witness
+from witness import FOLDER, ISSUER, VALUES, claim
+
+witness.trust("AWS_CA_BUNDLE")
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
 
 import boto3  # noqa: E402
-import jwt  # noqa: E402
 from botocore import UNSIGNED  # noqa: E402
 from botocore.config import Config  # noqa: E402
 from botocore.exceptions import ClientError  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: E402
 
-ISSUER = json.loads((FOLDER / "issuer.json").read_text())
-VALUES = json.loads((FOLDER / "values.json").read_text())
-KEY = pathlib.Path(ISSUER["key"]).read_text()
 ACCOUNT = "111122223333"
 ONCE = Config(retries={"total_max_attempts": 1})
-CLAIMS = []
 # Token files, as a projected volume has them; they go with the process.
 TOKENS = tempfile.TemporaryDirectory()
-
-
-def claim(name):
-    """Registers a claim; what it says holds when the function returns."""
-
-    def register(function):
-        CLAIMS.append((name, function))
-        return function
-
-    return register
 
 
 def role(name):
     return f"arn:aws:iam::{ACCOUNT}:role/{name}"
 
 
-def token(subject="default:witness", key=KEY, **claims):
-    """A service-account token as the made-up cluster issues it."""
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER["url"],
-        "sub": f"system:serviceaccount:{subject}",
-        "aud": ["sts.amazonaws.com"],
-        "iat": now,
-        "nbf": now,
-        "exp": now + 3600,
-        **claims,
-    }
-    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": ISSUER["kid"]})
+def token(subject="default:witness", **changes):
+    return witness.token(subject, **changes)
 
 
 def session(name, subject):
@@ -537,17 +512,5 @@ def _():
     refused("InvalidAction", session("trinity-witness", "default:witness").client("sts", config=ONCE).get_session_token)
 
 
-def main():
-    failed = False
-    for name, function in CLAIMS:
-        try:
-            function()
-            print(f"{name} ok", flush=True)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the claim is not borne out
-            failed = True
-            print(f"{name} FAILED {type(error).__name__}: {error}", flush=True)
-    return failed
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(witness.tell())

@@ -5,17 +5,14 @@ azure-mgmt-keyvault and msal.
 on port 443. One line for each claim: `<claim> ok` or `<claim> FAILED <why>`; exit 1 when one failed.
 """
 
-import json
-import os
 import sys
 import time
 import uuid
-from pathlib import Path
 
-FOLDER = Path(os.environ["TRINITY_EMULATORS"])
-# The libraries read these when they are imported or first used.
-for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"):
-    os.environ[variable] = str(FOLDER / "ca.crt")
+import witness
+from witness import ISSUER, VALUES, claim, token
+
+witness.trust("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
 
 # This file has the name of Microsoft's package and must not be taken for it.
 sys.path.pop(0)
@@ -32,10 +29,6 @@ from azure.core.exceptions import (  # noqa: E402
 from azure.identity import ClientAssertionCredential  # noqa: E402
 from azure.keyvault.secrets import SecretClient  # noqa: E402
 from azure.mgmt.keyvault import KeyVaultManagementClient  # noqa: E402
-
-ISSUER = json.loads((FOLDER / "issuer.json").read_text())
-VALUES = json.loads((FOLDER / "values.json").read_text())
-KEY = Path(ISSUER["key"]).read_text()
 
 TENANT = "22222222-2222-4222-8222-222222222222"
 SUBSCRIPTION = "33333333-3333-4333-8333-333333333333"
@@ -55,20 +48,6 @@ UNKNOWN = ("11111111-1111-4111-8111-00000000dead", "default:default")
 
 # Secrets of an earlier run may be in the recycle bin.
 RUN = uuid.uuid4().hex[:8]
-
-
-def token(subject, key=KEY, **changes):
-    """A service-account token, as the cluster issues it."""
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER["url"],
-        "sub": f"system:serviceaccount:{subject}",
-        "aud": ["api://AzureADTokenExchange"],
-        "iat": now,
-        "nbf": now,
-        "exp": now + 3600,
-    }
-    return jwt.encode(claims | changes, key, algorithm="RS256", headers={"kid": ISSUER["kid"]})
 
 
 def credential(identity, **changes):
@@ -103,19 +82,6 @@ def inner_code(error):
 
 def not_exchanged(identity, code, **changes):
     refused(lambda: secrets(identity, **changes).get_secret("trinity-canary"), ClientAuthenticationError, code)
-
-
-CLAIMS = []
-
-
-def claim(name):
-    """Declares a function to witness a claim of the ledger."""
-
-    def declare(function):
-        CLAIMS.append((name, function))
-        return function
-
-    return declare
 
 
 # Identity
@@ -475,17 +441,5 @@ def who_has_no_role_manages_no_vault():
     expect(error.status_code == 403, error)
 
 
-def main():
-    failed = False
-    for name, function in CLAIMS:
-        try:
-            function()
-            print(f"{name} ok", flush=True)
-        except Exception as error:  # whatever a library raises is what a caller of it sees
-            failed = True
-            print(f"{name} FAILED {type(error).__name__}: {' '.join(str(error).split())[:400]}", flush=True)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(witness.tell())

@@ -3,15 +3,14 @@ google-cloud-secret-manager, over gRPC and over REST. Only the exchange of a clu
 no library has it; External Secrets Operator makes it the same way."""
 
 import datetime
-import json
 import os
-import pathlib
 import sys
 import time
 
-FOLDER = pathlib.Path(os.environ["TRINITY_EMULATORS"])
-for variable in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
-    os.environ[variable] = str(FOLDER / "ca.crt")
+import witness as witnessing
+from witness import FOLDER, ISSUER, VALUES, claim
+
+witnessing.trust("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
 # Whoever runs this has an identity of its own, which must not be found.
 os.environ["CLOUDSDK_CONFIG"] = str(FOLDER / "no-gcloud")
 os.environ.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
@@ -32,23 +31,11 @@ from google.iam.v1 import policy_pb2
 from google.oauth2.credentials import Credentials
 from google.protobuf import duration_pb2
 
-ISSUER = json.loads((FOLDER / "issuer.json").read_text())
-VALUES = json.loads((FOLDER / "values.json").read_text())
-KEY = pathlib.Path(ISSUER["key"]).read_text()
 # https://container.googleapis.com/v1/projects/<project>/locations/<location>/clusters/<cluster>
 PROJECT, LOCATION = ISSUER["url"].split("/")[5:8:2]
 POOL = f"{PROJECT}.svc.id.goog"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TRANSPORTS = ("grpc", "rest")
-CLAIMS = []
-
-
-def claim(name):
-    def register(function):
-        CLAIMS.append((name, function))
-        return function
-
-    return register
 
 
 def crc32c(data):
@@ -61,17 +48,8 @@ def crc32c(data):
     return rest ^ 0xFFFFFFFF
 
 
-def token(subject="default:default", key=KEY, headers=None, **changed):
-    now = int(time.time())
-    claims = {
-        "iss": ISSUER["url"],
-        "aud": [POOL],
-        "sub": f"system:serviceaccount:{subject}",
-        "iat": now,
-        "nbf": now,
-        "exp": now + 900,
-    }
-    return jwt.encode({**claims, **changed}, key, algorithm="RS256", headers={"kid": ISSUER["kid"], **(headers or {})})
+def token(subject="default:default", **changes):
+    return witnessing.token(subject, **changes)
 
 
 def exchange(subject_token, audience=f"identitynamespace:{POOL}:{ISSUER['url']}"):
@@ -180,7 +158,7 @@ def _():
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     wrong = {
         "forged": token(key=stranger),
-        "another key id": token(headers={"kid": "another"}),
+        "another key id": token(kid="another"),
         "another issuer": token(iss="https://example.com"),
         "another world": token(key=stranger, iss="https://example.com"),
         "another audience": token(aud=["https://kubernetes.default.svc"]),
@@ -577,16 +555,5 @@ def _():
     refused(Exception, lambda: credentials.refresh(Request()), "404")
 
 
-def main():
-    failed = False
-    for name, test in CLAIMS:
-        try:
-            test()
-            print(f"{name} ok", flush=True)
-        except Exception as error:  # Every claim is tried, whatever became of the one before.
-            failed = True
-            print(f"{name} FAILED {type(error).__name__}: {str(error)[:600]!r}", flush=True)
-    sys.exit(failed)
-
-
-main()
+if __name__ == "__main__":
+    sys.exit(witnessing.tell())

@@ -4,8 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::DirBuilderExt,
+    path::PathBuf,
 };
 
 use rsa::{
@@ -25,8 +25,23 @@ use trinity_emulators::{
 use crate::{
     failure::{Attempt, Failure, Result},
     workspace,
-    world::{Cloud, declared::declaration},
+    world::{Cloud, bringup::write, declared::declaration},
 };
+
+/// What is written to the folder.
+const FILES: [&str; 9] = [
+    "ca.crt",
+    "ca.key",
+    "control.sock",
+    "gateway.jsonl",
+    "issuer.json",
+    "issuer.key",
+    "issuer.pub",
+    "seed.yaml",
+    "values.json",
+];
+/// Mode of these files: nobody but their owner reads them.
+const PRIVATE: u32 = 0o600;
 
 /// What to play.
 #[derive(Clone, Debug)]
@@ -65,26 +80,27 @@ impl Alone {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).attempting(|| self.what("make"))?;
         let folder = self.folder.canonicalize().attempting(|| self.what("resolve"))?;
         let path = |name: &str| folder.join(name);
-        for socket in ["control.sock", "gateway.jsonl"].map(path) {
-            match fs::remove_file(&socket) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::new(format!("remove {}", socket.display()), e));
-                }
-                _ => {}
-            }
-        }
         let seed = match &self.seed {
             Some(file) => fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?,
             None => declaration(&workspace().join(format!("fixtures/worlds/{}.yaml", self.cloud)), self.cloud)?,
         };
-        save(&path("seed.yaml"), &seed)?;
+        let values = self.values(&seed)?;
+        // What an earlier one has left: nobody shall take its keys for this one's.
+        for file in FILES.map(path) {
+            match fs::remove_file(&file) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Failure::new(format!("remove {}", file.display()), e));
+                }
+                _ => {}
+            }
+        }
+        write(&path("seed.yaml"), &seed, PRIVATE)?;
         let cloud = config::Cloud::read(self.cloud.name(), &path("seed.yaml")).attempting(|| "read the seed".into())?;
         let minted = authority::mint("trinity-e2e emulators").attempting(|| "mint an authority".into())?;
-        save(&path("ca.crt"), &minted.certificate)?;
-        save(&path("ca.key"), &minted.key)?;
+        write(&path("ca.crt"), &minted.certificate, PRIVATE)?;
+        write(&path("ca.key"), &minted.key, PRIVATE)?;
         let issuer = self.issuer(&cloud, &path)?;
-        let values = self.values(&seed)?;
-        save(&path("values.json"), &json!(values).to_string())?;
+        write(&path("values.json"), &json!(values).to_string(), PRIVATE)?;
         let config = Config {
             https: (Ipv4Addr::LOCALHOST, self.port).into(),
             registry: None,
@@ -126,18 +142,18 @@ impl Alone {
         let key = path("issuer.pub");
         if let Some((url, keys)) = &self.issuer {
             let text = fs::read_to_string(keys).attempting(|| format!("read {}", keys.display()))?;
-            save(&key, &Issuer::pem_of(&text).attempting(|| format!("use {}", keys.display()))?)?;
+            write(&key, &Issuer::pem_of(&text).attempting(|| format!("use {}", keys.display()))?, PRIVATE)?;
             return Ok(config::Issuer { url: url.clone(), jwks: format!("{}/jwks", url.trim_end_matches('/')), key });
         }
         let attempted = || "make up an issuer".to_owned();
         let private = RsaPrivateKey::new(&mut OsRng, 2048).attempting(attempted)?;
-        save(&path("issuer.key"), &private.to_pkcs8_pem(LineEnding::LF).attempting(attempted)?)?;
+        write(&path("issuer.key"), &private.to_pkcs8_pem(LineEnding::LF).attempting(attempted)?, PRIVATE)?;
         let public = private.to_public_key().to_public_key_pem(LineEnding::LF).attempting(attempted)?;
-        save(&key, &public)?;
+        write(&key, &public, PRIVATE)?;
         let (url, jwks) = cloud.issuer(&format!("{:032x}", u128::from(OsRng.next_u64())));
         let issuer = Issuer::new(&url, &jwks, &public).attempting(attempted)?;
         let told = json!({"url": url, "kid": issuer.key_id(), "key": path("issuer.key"), "audience": cloud.audience()});
-        save(&path("issuer.json"), &told.to_string())?;
+        write(&path("issuer.json"), &told.to_string(), PRIVATE)?;
         Ok(config::Issuer { url, jwks, key })
     }
 
@@ -150,17 +166,4 @@ impl Alone {
         let names = seed.split("${value:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
         Ok(names.map(|name| (name.to_owned(), format!("made-up-{:016x}", OsRng.next_u64()))).collect())
     }
-}
-
-/// Writes a file that only its owner reads.
-fn save(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .attempting(|| format!("write {}", path.display()))
 }

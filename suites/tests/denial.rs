@@ -114,7 +114,7 @@ mod alone {
         rand_core::OsRng,
     };
     use suites::{Subject, caller::SECRET};
-    use trinity_emulators::{config, control::Replacement};
+    use trinity_emulators::control::Replacement;
 
     use super::*;
 
@@ -147,41 +147,37 @@ mod alone {
         subject.control.trust(&issuer).await.expect("the gateway takes an issuer");
     }
 
-    /// Refused while the cloud is upset, and served when it is settled again.
-    async fn refused_while(
-        cloud: Cloud,
-        row: &'static str,
-        upset: impl AsyncFn(&Subject),
-        settle: impl AsyncFn(&Subject),
-        refusal: Refusal,
-    ) {
-        let subject = Subject::find(cloud).await;
-        upset(&subject).await;
-        // Whatever comes of it, the next test finds the cloud as it was.
-        let trial = tokio::spawn(async move {
-            let caller = Caller::new(cloud, row, Wrong::Nothing).await;
-            caller.is_refused(refusal).await;
-            caller.has_no_secret().await;
-            caller
-        });
-        let outcome = trial.await;
-        settle(&subject).await;
+    /// Whatever comes of a trial in a cloud that is upset, the next test finds the cloud settled; and in it the caller is
+    /// served.
+    async fn settled_after(trial: impl Future<Output = Caller> + Send + 'static, settle: impl Future<Output = ()>) {
+        let outcome = tokio::spawn(trial).await;
+        settle.await;
         let caller = outcome.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
         caller.gets_its_secret().await;
         caller.the_platform_goes_on().await;
         caller.leaves().await;
     }
 
+    /// Refused in a cloud that is upset already.
+    async fn refused(cloud: Cloud, row: &'static str, refusal: Refusal) -> Caller {
+        let caller = Caller::new(cloud, row, Wrong::Nothing).await;
+        caller.is_refused(refusal).await;
+        caller.has_no_secret().await;
+        caller
+    }
+
     async fn refused_while_believing(cloud: Cloud, row: &'static str, wrong: Belief, refusal: Refusal) {
-        let right = Belief { url: false, key: false };
-        refused_while(cloud, row, async |s| believe(s, wrong).await, async |s| believe(s, right).await, refusal).await;
+        let subject = Subject::find(cloud).await;
+        believe(&subject, wrong).await;
+        let right = believe(&subject, Belief { url: false, key: false });
+        settled_after(refused(cloud, row, refusal), right).await;
     }
 
     async fn refused_while_moved(cloud: Cloud, row: &'static str, seconds: i64, refusal: Refusal) {
-        let by = async |subject: &Subject, seconds| {
-            subject.control.advance(seconds).await.expect("the clock can be moved");
-        };
-        refused_while(cloud, row, async |s| by(s, seconds).await, async |s| by(s, -seconds).await, refusal).await;
+        let subject = Subject::find(cloud).await;
+        let by = async |seconds| subject.control.advance(seconds).await.expect("the clock can be moved");
+        by(seconds).await;
+        settled_after(refused(cloud, row, refusal), by(-seconds)).await;
     }
 
     /// The cloud knows another key: the signature of the cluster's tokens is anybody's.
@@ -247,12 +243,7 @@ mod alone {
     #[tokio::test]
     async fn revoked_mid_run(#[case] cloud: Cloud, #[case] grant: &'static str, #[case] refusal: Refusal) {
         let subject = Subject::find(cloud).await;
-        let declared = match &subject.world.emulated {
-            config::Cloud::Aws(aws) => &aws.declared,
-            config::Cloud::Gcp(gcp) => &gcp.declared,
-            config::Cloud::Azure(azure) => &azure.declared,
-        };
-        let granted = std::fs::read_to_string(declared).expect("the declaration can be read");
+        let granted = std::fs::read_to_string(subject.world.emulated.declared()).expect("the declaration can be read");
         let revoked = without(&granted, grant, "denial_reader");
         let declare = async |text: &str| subject.control.declare(text.into()).await.expect("the cloud takes it");
         let before = subject.control.secret(SECRET).await.expect("the backend holds the secret");
@@ -260,20 +251,15 @@ mod alone {
         let caller = Caller::new(cloud, "revoked", Wrong::Nothing).await;
         caller.gets_its_secret().await;
         declare(&revoked).await;
-        let trial = tokio::spawn(async move {
+        let trial = async move {
             let after = format!("{before}-changed");
             caller.subject.control.put_secret(SECRET, &after).await.expect("the backend takes a new value");
             caller.asks_again().await;
             caller.is_refused(refusal).await;
             caller.still_has(&before).await;
             caller
-        });
-        let outcome = trial.await;
-        declare(&granted).await;
-        let caller = outcome.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-        caller.gets_its_secret().await;
-        caller.the_platform_goes_on().await;
-        caller.leaves().await;
+        };
+        settled_after(trial, declare(&granted)).await;
     }
 
     /// A declaration of several documents without one resource.

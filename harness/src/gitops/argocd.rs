@@ -134,9 +134,6 @@ fn merge(object: &mut DynamicObject, settings: &Path) -> Result<()> {
     let text = fs::read_to_string(&file).attempting(|| format!("read {}", file.display()))?;
     let own: ConfigMap = serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()))?;
     debug!("Argo CD's {name} gets the platform's settings");
-    if !object.data["data"].is_object() {
-        object.data["data"] = json!({});
-    }
     for (key, value) in own.data.unwrap_or_default() {
         object.data["data"][key] = Value::String(value);
     }
@@ -144,14 +141,11 @@ fn merge(object: &mut DynamicObject, settings: &Path) -> Result<()> {
 }
 
 /// Argo CD's own Pods are asked every second whether they are ready, and at once: upstream's ten seconds would be a third
-/// of a run. And Argo CD compares every application twice a minute, not once in two to three minutes: when it misses that a
-/// child has become healthy, which happens on a busy machine, the next wave waits until the next comparison. Nothing else
+/// of a run. And Argo CD compares every application every ten seconds, not once in two to three minutes: on a busy machine it
+/// misses that definitions have become established, and the next wave waits until the next comparison. Nothing else
 /// of the installation differs from upstream, and the platform's own settings come after.
 fn hasten(object: &mut DynamicObject) {
     if kind(object) == "ConfigMap" && object.metadata.name.as_deref() == Some("argocd-cm") {
-        if !object.data["data"].is_object() {
-            object.data["data"] = json!({});
-        }
         object.data["data"]["timeout.reconciliation"] = json!("10s");
         object.data["data"]["timeout.reconciliation.jitter"] = json!("0s");
     }

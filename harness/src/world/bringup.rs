@@ -321,7 +321,11 @@ fn repositories(root: &Path, bare: &Path) -> Result<Vec<config::Repository>> {
         .collect()
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
+/// Writes a new file.
+///
+/// # Errors
+/// When it is there already, or cannot be written.
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
     fs::OpenOptions::new()
         .write(true)
