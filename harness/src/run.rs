@@ -63,7 +63,7 @@ pub async fn e2e(store: &Store, job: &Job) -> Result<Conclusion> {
     let mut phases = Phases::begin("run", "sweep");
     let subject = Subject::find(store, job)?;
     let estate = Estate::open()?;
-    preflight::check(estate.root(), &store.cache().blobs())?;
+    preflight::check(estate.root(), &store.cache().blobs(), subject.clouds.len() as u64)?;
     tidy(&estate, store)?;
     let concluded =
         Run::during(&estate, async |run| conduct(store, job, &subject, &estate, run, &mut phases).await).await;

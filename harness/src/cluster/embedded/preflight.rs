@@ -23,11 +23,11 @@ const DISK: u64 = 3 << 30;
 /// inotify instances that the kubelet, containerd and the Pods of one world need together.
 const INOTIFY: u64 = 512;
 
-/// Checks the machine for one more world whose folder will be below `state`; images are unpacked below `cache`.
+/// Checks the machine for so many more worlds whose folders will be below `state`; images are unpacked below `cache`.
 ///
 /// # Errors
 /// The first thing that is missing, and how to get it.
-pub fn check(state: &Path, cache: &Path) -> Result<()> {
+pub fn check(state: &Path, cache: &Path, worlds: u64) -> Result<()> {
     if !geteuid().is_root() {
         return Err(Failure::new("make an embedded cluster", "this user is not root").next("run it with sudo"));
     }
@@ -42,10 +42,11 @@ pub fn check(state: &Path, cache: &Path) -> Result<()> {
         layered(folder, variable)?;
     }
     let meminfo = fs::read_to_string("/proc/meminfo").attempting(|| "read /proc/meminfo".into())?;
-    enough("memory", "MemAvailable of /proc/meminfo", available(&meminfo), MEMORY)?;
+    enough(worlds, "memory", "MemAvailable of /proc/meminfo", available(&meminfo), MEMORY)?;
     let disk = statvfs(state).attempting(|| format!("measure the free space of {}", state.display()))?;
-    enough("disk space", &state.display().to_string(), disk.blocks_available() * disk.fragment_size(), DISK)?;
-    inotify()
+    let free = disk.blocks_available() * disk.fragment_size();
+    enough(worlds, "disk space", &state.display().to_string(), free, DISK)?;
+    inotify(INOTIFY * worlds)
 }
 
 /// Containers are layers of overlayfs, which the kernel does not stack on another overlayfs.
@@ -58,13 +59,14 @@ fn layered(folder: &Path, variable: &str) -> Result<()> {
         .next(format!("set {variable} to a folder on a disk or on tmpfs; in a container, on a volume")))
 }
 
-fn enough(what: &str, place: &str, seen: u64, needed: u64) -> Result<()> {
+fn enough(worlds: u64, what: &str, place: &str, seen: u64, each: u64) -> Result<()> {
+    let needed = each * worlds;
     let mib = |bytes: u64| bytes >> 20;
     if seen >= needed {
         return Ok(());
     }
     Err(Failure::new(
-        format!("make a world: it needs {} MiB of {what}", mib(needed)),
+        format!("make {worlds} worlds: they need {} MiB of {what}", mib(needed)),
         format!("{place} has {} MiB", mib(seen)),
     )
     .next("free some, end other worlds with `trinity-e2e down`, or put TRINITY_STATE on a larger file system"))
@@ -78,14 +80,14 @@ fn available(meminfo: &str) -> u64 {
 }
 
 /// Raises a machine-wide limit that has no namespace; the kernel's default stops a second kubelet.
-fn inotify() -> Result<()> {
+fn inotify(needed: u64) -> Result<()> {
     let file = "/proc/sys/fs/inotify/max_user_instances";
     let seen = fs::read_to_string(file).attempting(|| format!("read {file}"))?;
-    if seen.trim().parse::<u64>().is_ok_and(|n| n >= INOTIFY) {
+    if seen.trim().parse::<u64>().is_ok_and(|n| n >= needed) {
         return Ok(());
     }
-    fs::write(file, INOTIFY.to_string()).attempting(|| format!("raise {file} from {} to {INOTIFY}", seen.trim()))?;
-    tracing::info!("raised fs.inotify.max_user_instances from {} to {INOTIFY} until the next boot", seen.trim());
+    fs::write(file, needed.to_string()).attempting(|| format!("raise {file} from {} to {needed}", seen.trim()))?;
+    tracing::info!("raised fs.inotify.max_user_instances from {} to {needed} until the next boot", seen.trim());
     Ok(())
 }
 
@@ -124,9 +126,11 @@ mod tests {
 
     #[test]
     fn too_little_is_said_in_numbers() {
-        let failure = enough("memory", "MemAvailable", 1 << 30, 2 << 30).unwrap_err().to_string();
+        let failure = enough(1, "memory", "MemAvailable", 1 << 30, 2 << 30).unwrap_err().to_string();
         assert!(failure.contains("2048 MiB") && failure.contains("1024 MiB"), "{failure}");
-        enough("memory", "MemAvailable", 2 << 30, 2 << 30).unwrap();
+        enough(1, "memory", "MemAvailable", 2 << 30, 2 << 30).unwrap();
+        let failure = enough(3, "memory", "MemAvailable", 2 << 30, 2 << 30).unwrap_err().to_string();
+        assert!(failure.contains("3 worlds") && failure.contains("6144 MiB"), "{failure}");
     }
 
     #[test]
