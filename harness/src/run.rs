@@ -19,7 +19,7 @@ use crate::{
     },
     report::{Phases, conclusion, junit, table},
     suite::Suites,
-    trial::{self, Record, Trial, uninterrupted},
+    trial::{Record, Trial, uninterrupted},
     workspace,
     world::{Cloud, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
 };
@@ -99,7 +99,8 @@ async fn conduct(
     let compiled = tokio::spawn(async move { compiling.compile().await });
     let compiled = async move { compiled.await.attempting(|| "compile the suites".into())? }.boxed().shared();
     let trials = subject.clouds.iter().map(async |cloud| {
-        let folder = trial::folder(&report, *cloud)?;
+        let folder = report.join(cloud.name());
+        fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
         let trial = Trial {
             estate,
             parts: &parts,
