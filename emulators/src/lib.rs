@@ -24,6 +24,7 @@ pub mod issuer;
 pub mod journal;
 mod random;
 pub mod registry;
+mod rs256;
 mod seed;
 #[cfg(test)]
 mod wire;
