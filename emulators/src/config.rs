@@ -42,6 +42,20 @@ pub struct Config {
     pub issuer: Issuer,
     /// The clouds.
     pub clouds: Vec<Cloud>,
+    /// Grafana Cloud; without it, nobody answers under its host.
+    #[serde(default)]
+    pub grafana: Option<Grafana>,
+}
+
+/// A stack of Grafana Cloud.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Grafana {
+    /// File with the declared set-up, see [`crate::grafana::declared`].
+    pub declared: PathBuf,
+    /// Unix socket of the Prometheus that keeps what is received and evaluates queries; without one, writes are only
+    /// checked and recorded.
+    #[serde(default)]
+    pub engine: Option<PathBuf>,
 }
 
 /// PEM files.

@@ -16,6 +16,7 @@ use crate::{
     Attempt, Error, Result,
     cloud::{Cloud, Ground},
     fault::{Fault, Faults},
+    grafana::{self, received::Excerpt},
     issuer::Issuer,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Desk {
     pub ground: Ground,
     pub faults: Faults,
     pub clouds: Vec<Arc<dyn Cloud>>,
+    pub stack: Option<Arc<grafana::Stack>>,
 }
 
 /// Values by the names that the declared set-up uses.
@@ -63,6 +65,7 @@ pub(crate) fn routes(desk: Desk) -> Router {
         .route("/clock", post(advance))
         .route("/faults", get(faults).put(cause))
         .route("/issuer", put(replace))
+        .route("/writes/{after}", get(writes))
         .route("/{cloud}/apply", post(apply))
         .route("/{cloud}/declared", post(declare))
         .route("/{cloud}/secrets/{name}", get(read).put(write).delete(delete))
@@ -97,6 +100,13 @@ async fn cause(State(desk): State<Desk>, Json(body): Json<Vec<Fault>>) {
 async fn replace(State(desk): State<Desk>, Json(body): Json<Replacement>) -> Reply<()> {
     desk.ground.trust.replace(Issuer::new(&body.url, &body.jwks, &body.key).map_err(refused)?);
     Ok(())
+}
+
+async fn writes(State(desk): State<Desk>, Name(after): Name<u64>) -> Reply<Json<Excerpt>> {
+    match &desk.stack {
+        Some(stack) => Ok(Json(stack.received.after(after).await)),
+        None => Err((StatusCode::NOT_FOUND, "this gateway does not play Grafana Cloud".into())),
+    }
 }
 
 async fn apply(State(desk): State<Desk>, Name(cloud): Name<String>, Json(body): Json<Values>) -> Reply<()> {
@@ -220,6 +230,17 @@ impl Client {
     pub async fn trust(&self, issuer: &Replacement) -> Result<()> {
         let request = self.http.put("http://gateway/issuer").json(issuer);
         self.send("replace the issuer that the clouds know", request).await.map(|_| ())
+    }
+
+    /// What Grafana Cloud has received after write number `after`. When that is nothing, it waits for a write, and says
+    /// nothing new after [`grafana::received::PATIENCE`].
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached or does not play Grafana Cloud.
+    pub async fn writes(&self, after: u64) -> Result<Excerpt> {
+        let request = self.http.get(format!("http://gateway/writes/{after}"));
+        let text = self.send("read what Grafana Cloud has received", request).await?;
+        serde_json::from_str(&text).attempting(|| "understand what Grafana Cloud has received".into())
     }
 
     fn url(&self, rest: &str) -> String {

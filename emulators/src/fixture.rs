@@ -133,6 +133,7 @@ impl Gateway {
             images: Images::default(),
             issuer: Issued { url, jwks, key: file("issuer.pub", &CLUSTER.public) },
             clouds: vec![cloud],
+            grafana: None,
         };
         tokio::spawn(Bound::open(config, None).await.unwrap().serve());
         let gateway = Self { folder, probe };

@@ -38,7 +38,7 @@ use crate::{
     config::Config,
     control,
     fault::{Effect, Faults, delay},
-    git,
+    git, grafana,
     issuer::{Issuer, Trust},
     journal::{Journal, Line, Note},
     registry::{Registry, Upstream},
@@ -61,6 +61,7 @@ struct Gateway {
     registry: Registry,
     ground: Ground,
     clouds: Vec<Arc<dyn Cloud>>,
+    stack: Option<Arc<grafana::Stack>>,
     faults: Faults,
     journal: Journal,
 }
@@ -92,7 +93,10 @@ impl Bound {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let issuer = Issuer::read(&config.issuer.url, &config.issuer.jwks, &config.issuer.key)?;
         let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
-        let clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
+        let mut clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
+        let stack = config.grafana.as_ref().map(|c| grafana::Stack::open(c, ground.clock.clone()).map(Arc::new));
+        let stack = stack.transpose()?;
+        clouds.extend(stack.clone().map(|stack| stack as Arc<dyn Cloud>));
         let authority = Authority::read(&config.authority.certificate, &config.authority.key)?;
         let mut tls = ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(authority));
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -114,6 +118,7 @@ impl Bound {
             faults: Faults::default(),
             ground,
             clouds,
+            stack,
             config,
         });
         Ok(Self { gateway, acceptor: TlsAcceptor::from(Arc::new(tls)), https, plain, control })
@@ -138,6 +143,7 @@ impl Bound {
             ground: self.gateway.ground.clone(),
             faults: self.gateway.faults.clone(),
             clouds: self.gateway.clouds.clone(),
+            stack: self.gateway.stack.clone(),
         });
         let control = tokio::spawn(async move { axum::serve(self.control, routes).await });
         let hosts = accept(self.https, move |stream| {

@@ -20,6 +20,7 @@ mod fixture;
 pub mod gateway;
 pub mod gcp;
 pub mod git;
+pub mod grafana;
 pub mod issuer;
 pub mod journal;
 mod random;

@@ -113,6 +113,7 @@ impl Alone {
             images: config::Images::default(),
             issuer: issuer.clone(),
             clouds: vec![cloud.clone()],
+            grafana: None,
         };
         let attempted = || format!("play {}", self.cloud);
         let gateway = Bound::open(config, None).await.attempting(attempted)?;

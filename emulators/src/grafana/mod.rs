@@ -1,0 +1,83 @@
+//! Grafana Cloud as far as metrics need it: the stack's Prometheus endpoint, which takes remote writes from senders with
+//! a token and answers queries. What is written is judged by the limits of Mimir, which Grafana Cloud runs, recorded
+//! for the judges, and kept by a real Prometheus, which also evaluates the queries.
+
+pub mod declared;
+mod engine;
+mod limits;
+mod push;
+pub mod received;
+mod refusal;
+mod remote_write;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+pub use stack::Stack;
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+
+use crate::{
+    Answer, Request, Result,
+    cloud::{Cloud, Later, Trouble},
+};
+
+/// Name of the service in configurations, journals and the control interface.
+pub const NAME: &str = "grafana";
+/// Path of the stack's Prometheus below its host.
+const PROMETHEUS: &str = "/api/prom/";
+
+impl Cloud for Stack {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn plays(&self, host: &str) -> bool {
+        host == self.host()
+    }
+
+    fn operation(&self, _: &str, request: &Request) -> String {
+        let operation = match request.uri().path().strip_prefix(PROMETHEUS) {
+            Some("push") => "grafana:Push",
+            Some(path) if path.starts_with("api/v1/") => "grafana:Query",
+            _ => "grafana:Unknown",
+        };
+        operation.into()
+    }
+
+    fn answer<'a>(&'a self, _: &'a str, request: Request) -> Later<'a, Answer> {
+        Box::pin(async move {
+            match request.uri().path().strip_prefix(PROMETHEUS) {
+                Some("push") => push::answer(self, request).await,
+                Some(path) if path.starts_with("api/v1/") => self.query(&request).await,
+                _ => Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            }
+        })
+    }
+
+    fn trouble(&self, _: &str, request: &Request, trouble: Trouble) -> Answer {
+        refusal::trouble(request, trouble)
+    }
+
+    fn declare(&self, text: &str) -> Result<()> {
+        self.set_up(text)
+    }
+
+    fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
+        Box::pin(async move { self.issue(values) })
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {
+        Box::pin(async move { self.token(name) })
+    }
+
+    fn write<'a>(&'a self, name: &'a str, value: &'a str) -> Later<'a, Result<()>> {
+        Box::pin(async move { self.rotate(name, value) })
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> Later<'a, Result<()>> {
+        Box::pin(async move { self.revoke(name) })
+    }
+}
