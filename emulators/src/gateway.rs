@@ -2,11 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixDatagram,
-    },
-    path::Path,
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +37,7 @@ use crate::{
     git, grafana,
     issuer::{Issuer, Trust},
     journal::{Journal, Line, Note},
+    notify,
     registry::{Registry, Upstream},
 };
 
@@ -158,7 +155,7 @@ impl Bound {
                 }
             }
         });
-        ready().attempting(|| "say that the gateway is ready".into())?;
+        notify::ready().attempting(|| "say that the gateway is ready".into())?;
         let attempted = || "serve the control interface".to_owned();
         tokio::select! {
             () = hosts => Ok(()),
@@ -325,12 +322,4 @@ async fn truncated(answer: Answer) -> Answer {
     // What is sent must have left before the connection ends, and nothing tells when it has.
     let body = Body::from_stream(tokio_stream::iter(frames).throttle(FLUSH));
     Answer { response: Response::from_parts(parts, body), note: answer.note }
-}
-
-/// sd_notify(3).
-fn ready() -> std::io::Result<()> {
-    match std::env::var_os("NOTIFY_SOCKET") {
-        Some(path) => UnixDatagram::unbound()?.send_to(b"READY=1", Path::new(&path)).map(|_| ()),
-        None => Ok(()),
-    }
 }

@@ -23,6 +23,7 @@ pub mod git;
 pub mod grafana;
 pub mod issuer;
 pub mod journal;
+pub mod notify;
 mod random;
 pub mod registry;
 mod rs256;

@@ -22,6 +22,7 @@ use trinity_e2e::{
         Cloud, Description, Run,
         outside::Outside,
         ownership::{Estate, State},
+        relay,
         sweep::{Which, sweep},
     },
 };
@@ -124,6 +125,9 @@ enum Task {
         #[arg(long)]
         outside: Option<PathBuf>,
     },
+    /// Passes a Unix socket on to a TCP port (used by the harness itself).
+    #[command(hide = true)]
+    Relay { socket: PathBuf, server: SocketAddr },
     /// Enters a world's namespaces (used by the harness itself).
     #[command(hide = true)]
     Namespaces { plan: PathBuf },
@@ -191,6 +195,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Task::Down => remove(&store()?, Which::AbandonedAndKept),
         Task::Sweep => remove(&store()?, Which::Abandoned),
         Task::Gateway { config, outside } => gateway(&config, outside.as_deref(), store).await,
+        Task::Relay { socket, server } => relay::run(&socket, server).await.map(|()| ExitCode::SUCCESS),
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
     }
 }
@@ -255,7 +260,7 @@ fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
     let worlds: Vec<PathBuf> = estate
         .worlds()
         .into_iter()
-        .filter(|folder| Estate::state(folder) != State::Abandoned)
+        .filter(|folder| Estate::state(folder) != State::Abandoned && folder.join("world.json").exists())
         .filter(|folder| wanted.is_none_or(|name| folder.ends_with(name)))
         .collect();
     match worlds.as_slice() {

@@ -3,6 +3,7 @@
 pub mod condition;
 pub mod expectation;
 pub mod kinds;
+pub mod promql;
 pub mod wait;
 
 pub use expectation::Expectation;

@@ -20,7 +20,7 @@ use kube::{
 use trinity_emulators::{
     authority,
     canary::{Outcome, Probe},
-    config, control, git,
+    config, control, git, grafana,
 };
 
 use super::{
@@ -58,6 +58,8 @@ pub struct Wish {
     pub platform: PathBuf,
     /// File with the cloud's declared set-up.
     pub declared: PathBuf,
+    /// File with Grafana Cloud's declared set-up.
+    pub grafana: PathBuf,
 }
 
 /// A world that this process owns.
@@ -70,24 +72,23 @@ pub struct World {
 }
 
 impl World {
-    /// Starts cluster, gateway and cloud; returns when the API server serves.
+    /// Starts cluster, gateway and cloud; returns when the API server serves. `engine` is the socket of the Prometheus
+    /// behind Grafana Cloud.
     ///
     /// # Errors
     /// What could not be started. What was made until then is removed; the logs are kept in `report`.
-    pub async fn start(estate: &Estate, parts: &Parts, wish: &Wish, run: &str, report: &Path) -> Result<Self> {
-        let (claim, network) = estate.claim_world(wish.cloud, run)?;
-        match Self::build(&claim, network, parts, wish, run).await {
+    pub async fn start(
+        estate: &Estate,
+        parts: &Parts,
+        wish: &Wish,
+        engine: &Path,
+        run: &str,
+        report: &Path,
+    ) -> Result<Self> {
+        let (claim, network) = estate.claim_world(wish.cloud.name(), run)?;
+        match Self::build(&claim, network, parts, wish, engine, run).await {
             Ok((description, supervisor)) => Ok(Self { description, claim, supervisor }),
-            Err(failure) => {
-                let logs = report.join("logs");
-                let kept = copy_logs(&claim.folder.join("logs"), &logs)
-                    .map_or_else(|e| e.to_string(), |()| format!("its logs are in {}", logs.display()));
-                let left = match sweep::remove(&Hierarchies::find()?, &claim.folder, &claim.name) {
-                    Ok(()) => "nothing else is left of it".to_owned(),
-                    Err(e) => format!("and {e}"),
-                };
-                Err(Failure::new(format!("bring up world {}", claim.name), format!("{failure} ({kept}, {left})")))
-            }
+            Err(failure) => Err(abandon(&claim, report, &failure)),
         }
     }
 
@@ -96,6 +97,7 @@ impl World {
         network: Network,
         parts: &Parts,
         wish: &Wish,
+        engine: &Path,
         run: &str,
     ) -> Result<(Description, Supervisor)> {
         let folder = &claim.folder;
@@ -121,6 +123,7 @@ impl World {
             images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
             issuer: config::Issuer { url: issuer.clone(), jwks: jwks.clone(), key: path("pki/sa.pub") },
             clouds: vec![cloud.clone()],
+            grafana: Some(config::Grafana { declared: wish.grafana.clone(), engine: Some(engine.to_owned()) }),
         };
         write(
             &path("gateway.json"),
@@ -156,6 +159,7 @@ impl World {
             name: claim.name.clone(),
             cloud: wish.cloud,
             emulated: cloud,
+            grafana: wish.grafana.clone(),
             folder: folder.clone(),
             kubectl: parts.kubernetes.join("kubectl"),
             kubeconfig: path("pki/admin.conf"),
@@ -253,12 +257,21 @@ impl Description {
         control::Client::connect(&self.control, self.cloud.name()).attempting(|| "reach the gateway".into())
     }
 
-    /// Creates the declared secrets with these values.
+    /// A client of the gateway's control interface, for Grafana Cloud.
+    ///
+    /// # Errors
+    /// When it cannot be set up.
+    pub fn grafana_control(&self) -> Result<control::Client> {
+        control::Client::connect(&self.control, grafana::NAME).attempting(|| "reach the gateway".into())
+    }
+
+    /// Creates the declared secrets and tokens with these values.
     ///
     /// # Errors
     /// When the cloud refuses.
     pub async fn fill_cloud(&self, values: &BTreeMap<String, String>) -> Result<()> {
-        self.control()?.apply(values.clone()).await.attempting(|| format!("set up cloud {}", self.cloud))
+        self.control()?.apply(values.clone()).await.attempting(|| format!("set up cloud {}", self.cloud))?;
+        self.grafana_control()?.apply(values.clone()).await.attempting(|| "set up Grafana Cloud".into())
     }
 
     /// Waits for API server and node, installs Argo CD, and waits until it is ready.
@@ -334,6 +347,16 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .attempting(|| format!("write {}", path.display()))
+}
+
+/// Removes what there is of a world that did not come up, and says where its logs are.
+pub(super) fn abandon(claim: &Claim, report: &Path, failure: &Failure) -> Failure {
+    let logs = report.join("logs");
+    let kept = copy_logs(&claim.folder.join("logs"), &logs)
+        .map_or_else(|e| e.to_string(), |()| format!("its logs are in {}", logs.display()));
+    let left = Hierarchies::find().and_then(|h| sweep::remove(&h, &claim.folder, &claim.name));
+    let left = left.map_or_else(|e| format!("and {e}"), |()| "nothing else is left of it".to_owned());
+    Failure::new(format!("bring up world {}", claim.name), format!("{failure} ({kept}, {left})"))
 }
 
 /// Copies the logs of a world's processes.

@@ -22,6 +22,8 @@ pub struct Description {
     pub cloud: Cloud,
     /// Which account, project or tenant of it is emulated.
     pub emulated: config::Cloud,
+    /// File with Grafana Cloud's declared set-up.
+    pub grafana: PathBuf,
     /// Folder that holds everything of the world.
     pub folder: PathBuf,
     /// The kubectl of the release under test.

@@ -4,15 +4,18 @@ pub mod bringup;
 pub mod cloud;
 pub mod declared;
 pub mod description;
+pub mod engine;
 pub mod outside;
 pub mod ownership;
 pub mod parts;
+pub mod relay;
 pub mod run;
 pub mod sweep;
 
 pub use bringup::World;
 pub use cloud::Cloud;
 pub use description::Description;
+pub use engine::Engine;
 pub use parts::Parts;
 pub use run::Run;
 

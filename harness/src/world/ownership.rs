@@ -9,7 +9,6 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::Cloud;
 use crate::{
     cluster::embedded::{cgroups::Hierarchies, network::Network, preflight},
     failure::{Attempt, Failure, Result},
@@ -87,11 +86,11 @@ impl Estate {
         self.claim("runs", format!("run-{run}"))
     }
 
-    /// Claims a world of `cloud`, and addresses for it.
+    /// Claims a world of a run, named after what it is of, and addresses for it.
     ///
     /// # Errors
     /// When no slot is free, or folder or control groups cannot be made.
-    pub fn claim_world(&self, cloud: Cloud, run: &str) -> Result<(Claim, Network)> {
+    pub fn claim_world(&self, of: &str, run: &str) -> Result<(Claim, Network)> {
         let _guard = self.lock()?;
         let held: Vec<u8> = self.worlds().iter().filter_map(|folder| slot(folder)).collect();
         let routes = Command::new("ip")
@@ -99,7 +98,7 @@ impl Estate {
             .output()
             .attempting(|| "list this machine's routes".into())?;
         let network = preflight::free_slot(&held, &String::from_utf8_lossy(&routes.stdout))?;
-        let claim = self.claim("worlds", format!("{cloud}-{run}"))?;
+        let claim = self.claim("worlds", format!("{of}-{run}"))?;
         fs::write(claim.folder.join(SLOT), network.slot().to_string())
             .attempting(|| format!("claim {}", claim.folder.display()))?;
         Ok((claim, network))
