@@ -9,6 +9,10 @@ use serde::Deserialize;
 
 use crate::failure::{Attempt, Failure, Result};
 
+/// What has been added to the lock's words, as those print that do not use it. Their recipes stay what they were before
+/// the word was there, so that nobody has to make them again.
+const UNUSED: [&str; 3] = [", optional: false", ", tags: []", ", workspace: None"];
+
 /// `harness/components/lock.toml`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +50,8 @@ pub struct Component {
     pub python: Option<Python>,
     /// Built from crates.io.
     pub cargo: Option<Cargo>,
+    /// Built from this workspace.
+    pub workspace: Option<Workspace>,
 }
 
 /// A file and the checksum it must have.
@@ -84,6 +90,9 @@ pub struct Go {
     /// Linker variables `name=value` that stamp the version.
     #[serde(default)]
     pub stamp: Vec<String>,
+    /// Build tags.
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 /// Files inside a published Go module.
@@ -130,6 +139,14 @@ pub struct Cargo {
     pub programs: Vec<String>,
 }
 
+/// How to build from this workspace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workspace {
+    /// The member, in the folder of its name; its program has that name too and is linked statically.
+    pub package: String,
+}
+
 /// A container image under the reference that charts and manifests use.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +159,9 @@ pub struct Image {
     pub mirror: Option<Pinned>,
     /// How to compose it from components and Debian packages; absent when only a registry or the mirror has it.
     pub compose: Option<Compose>,
+    /// A run goes on without it when no source has it, and says so.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// Parts of a composed image, from the bottom up.
@@ -262,5 +282,41 @@ impl Component {
     /// `text` with the version in place of `{version}`.
     pub fn fill(&self, text: &str) -> String {
         text.replace("{version}", &self.version)
+    }
+
+    /// What the lock says about how it is made, for its key in the cache.
+    pub fn recipe(&self) -> String {
+        recipe(self)
+    }
+}
+
+impl Image {
+    /// What the lock says about how it is made, for its key in the cache.
+    pub fn recipe(&self) -> String {
+        // That a run can do without it changes nothing about it.
+        recipe(&Self { optional: false, ..self.clone() })
+    }
+}
+
+fn recipe(entry: &impl std::fmt::Debug) -> String {
+    UNUSED.iter().fold(format!("{entry:?}"), |told, word| told.replace(word, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_tell_what_an_entry_uses_and_nothing_of_what_it_does_not() {
+        let lock = Lock::load().unwrap();
+        let recipe = |name: &str| lock.component(name).unwrap().recipe();
+        assert!(
+            recipe("etcd").ends_with("stamp: [] }), module: None, python: None, cargo: None }"),
+            "{}",
+            recipe("etcd")
+        );
+        assert!(recipe("prometheus").contains("tags: [\"netgo\", \"stringlabels\"]"));
+        assert!(recipe("mandelbrot").contains("workspace: Some(Workspace { package: \"mandelbrot\" })"));
+        assert!(lock.image.iter().all(|image| !image.recipe().contains("optional")));
     }
 }

@@ -13,13 +13,17 @@ use tracing::info;
 use super::{
     cache::{Making, Origin, hash},
     chart,
-    lock::{Cargo, Component, Go, Lock, Module, Pinned, Python},
+    lock::{Cargo, Component, Go, Lock, Module, Pinned, Python, Workspace},
     store::Store,
 };
 use crate::{
     command::Run,
     failure::{Attempt, Failure, Result},
+    workspace,
 };
+
+/// The platform of programs that are compiled for images.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 impl Store {
     /// Makes the files of a component from one source and returns them by name with their digests.
@@ -30,7 +34,8 @@ impl Store {
         key: &str,
         making: &Making,
     ) -> Result<BTreeMap<String, String>> {
-        match (origin, &component.mirror, &component.go, &component.module, &component.python, &component.cargo) {
+        let Component { mirror, go, module, python, cargo, workspace: member, .. } = component;
+        match (origin, mirror, go, module, python, cargo, member) {
             (Origin::Mirror, Some(pinned), ..) => {
                 let path = self.mirrored(pinned)?;
                 let name = pinned.path.rsplit('/').next().unwrap_or_default();
@@ -41,8 +46,9 @@ impl Store {
             (Origin::Download, ..) => self.download(component, making).await,
             (Origin::Build, _, Some(go), ..) => self.build(component, go, making).await,
             (Origin::Build, _, _, Some(module), ..) => self.extract(component, module, making).await,
-            (Origin::Build, .., Some(cargo)) => self.install(component, cargo, making).await,
-            (Origin::PyPI, _, _, _, Some(python), _) => self.environment(python, key, making).await,
+            (Origin::Build, .., Some(cargo), _) => self.install(component, cargo, making).await,
+            (Origin::Build, .., Some(member)) => self.compile(component, member, making).await,
+            (Origin::PyPI, _, _, _, Some(python), ..) => self.environment(python, key, making).await,
             _ => Err(Failure::new(format!("get {} by {origin}", component.name), "the lock does not say how")),
         }
     }
@@ -77,6 +83,7 @@ impl Store {
     async fn build(&self, component: &Component, go: &Go, making: &Making) -> Result<BTreeMap<String, String>> {
         let _turn = self.building.lock().await;
         let stamps: String = go.stamp.iter().map(|s| format!(" -X {}", component.fill(s))).collect();
+        let tags = go.tags.join(",");
         let mut files = BTreeMap::new();
         for (program, package) in &go.packages {
             info!("component {} {}: compiling {program}", component.name, component.version);
@@ -88,6 +95,8 @@ impl Store {
                     "-mod=readonly",
                     "-trimpath",
                     "-buildvcs=false",
+                    "-tags",
+                    &tags,
                     "-ldflags",
                     &format!("-s -w{stamps}"),
                     "-o",
@@ -167,6 +176,32 @@ impl Store {
             .iter()
             .map(|program| Ok((program.clone(), self.cache.add(&root.join("bin").join(program))?)))
             .collect()
+    }
+
+    /// Builds a member of this workspace as a static program, which an image needs nothing beside.
+    async fn compile(
+        &self,
+        component: &Component,
+        member: &Workspace,
+        making: &Making,
+    ) -> Result<BTreeMap<String, String>> {
+        let _turn = self.building.lock().await;
+        let package = &member.package;
+        info!("component {} {}: compiling it from this workspace", component.name, component.version);
+        // With other flags in the workspace's own target folder, everything in it would be compiled again.
+        let target = making.folder.join("target");
+        Run::new("cargo")
+            .args(["build", "--release", "--locked", "--quiet", "--package", package, "--target", TARGET])
+            .env("CARGO_TARGET_DIR", &target)
+            // Build scripts and macros run on this machine: with a target named, the flags are not for them.
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
+            .folder(&workspace())
+            .output()
+            .await?;
+        let program = target.join(TARGET).join("release").join(package);
+        Ok(BTreeMap::from([(package.clone(), self.cache.add(&program)?)]))
     }
 
     /// A Python environment in the cache's tree; its files are not blobs, pip has checked their hashes.

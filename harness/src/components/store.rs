@@ -9,6 +9,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 use tracing::info;
+use walkdir::WalkDir;
 
 use super::{
     artifact::{Artifact, ImageSet},
@@ -16,10 +17,13 @@ use super::{
     compose, debian,
     download::Web,
     image,
-    lock::{Component, Image, Lock},
+    lock::{Component, Image, Lock, Workspace},
     registry, unpacked,
 };
-use crate::failure::{Attempt, Failure, Result};
+use crate::{
+    failure::{Attempt, Failure, Result},
+    workspace,
+};
 
 /// Where a store looks and keeps.
 #[derive(Clone, Debug, Default)]
@@ -165,11 +169,13 @@ impl Store {
 
     /// The cache key: the name, and everything that the artifact is made from.
     fn key(&self, component: &Component) -> Result<String> {
-        let mut recipe = format!("{component:?}");
+        let mut recipe = component.recipe();
         let folder = Lock::folder();
         let wrapper = folder.join(&component.name);
         let requirements = component.python.iter().map(|p| folder.join(&p.requirements));
-        for file in ["go.mod", "go.sum", "tools.go"].map(|f| wrapper.join(f)).into_iter().chain(requirements) {
+        let sources = component.workspace.iter().map(sources_of).collect::<Result<Vec<_>>>()?;
+        let wrapper = ["go.mod", "go.sum", "tools.go"].map(|f| wrapper.join(f));
+        for file in wrapper.into_iter().chain(requirements).chain(sources.into_iter().flatten()) {
             if file.exists() {
                 recipe += &hash(&file).attempting(|| format!("read {}", file.display()))?;
             }
@@ -227,7 +233,7 @@ impl Store {
             }
             None => String::new(),
         };
-        let recipe = format!("{wanted:?} {parts} {:?}", self.lock.debian);
+        let recipe = format!("{} {parts} {:?}", wanted.recipe(), self.lock.debian);
         let key = format!("image-{}-{}", plain(&wanted.reference), &hash_bytes(recipe.as_bytes())[..12]);
         let entry = self.entry(&key, async |making| self.find_image(wanted, making).await).await?;
         let manifest = entry.manifest.clone().ok_or_else(|| {
@@ -371,13 +377,27 @@ async fn first<T>(
 
 /// The sources that the lock names for a component, in the order in which they are tried.
 fn sources(component: &Component) -> Vec<Origin> {
-    let built = component.go.is_some() || component.module.is_some() || component.cargo.is_some();
+    let Component { go, module, cargo, workspace, .. } = component;
+    let built = go.is_some() || module.is_some() || cargo.is_some() || workspace.is_some();
     named([
         (component.mirror.is_some(), Origin::Mirror),
         (!component.release.is_empty(), Origin::Download),
         (component.python.is_some(), Origin::PyPI),
         (built, Origin::Build),
     ])
+}
+
+/// The files that a member of the workspace is made from, in the same order every time.
+fn sources_of(member: &Workspace) -> Result<Vec<PathBuf>> {
+    let workspace = workspace();
+    let mut files = vec![workspace.join("Cargo.lock"), workspace.join("Cargo.toml")];
+    for entry in WalkDir::new(workspace.join(&member.package)).sort_by_file_name() {
+        let entry = entry.attempting(|| format!("list the sources of {}", member.package))?;
+        if entry.file_type().is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
 }
 
 /// Those of `origins` that the lock names.
