@@ -14,6 +14,7 @@ use crate::{
     failure::{Attempt, Failure, Result},
     gitops::argocd,
     judge::{
+        central,
         fault::{Fault, Tree},
         verdict::Conclusion,
     },
@@ -21,7 +22,7 @@ use crate::{
     suite::Suites,
     trial::{Record, Trial, uninterrupted},
     workspace,
-    world::{Cloud, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
+    world::{Cloud, Engine, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
 };
 
 /// What to run.
@@ -93,6 +94,9 @@ async fn conduct(
     let headline = subject.headline(job, &parts);
     println!("{headline}");
 
+    phases.next("metrics");
+    let engine = uninterrupted(Engine::start(estate, &parts.prometheus, run, &report)).await?;
+
     phases.next("worlds");
     let compiling = Suites::new(nextest.clone(), &report)?;
     // Compiling the suites overlaps with the bring-up, which mostly waits for others.
@@ -106,6 +110,7 @@ async fn conduct(
             parts: &parts,
             run,
             wish: subject.wish(*cloud, &folder).await?,
+            engine: engine.socket(),
             suites: Suites::new(nextest.clone(), &folder)?,
             compiled: compiled.clone(),
             keep: job.keep,
@@ -114,14 +119,23 @@ async fn conduct(
         trial.hold().await
     });
     // Each world is taken down before the first error of any is told.
-    let records = join_all(trials).await.into_iter().collect::<Result<Vec<Record>>>()?;
+    let records = tokio::select! {
+        records = join_all(trials) => records.into_iter().collect::<Result<Vec<Record>>>()?,
+        failure = engine.broken() => return Err(failure),
+    };
 
     phases.next("report");
+    let answers = central::answers(&engine, &records).await?;
+    match job.keep {
+        true => engine.keep().await?,
+        false => engine.stop().await?,
+    }
     println!("{}", table::components(&parts.provenance));
     println!("{}", table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
     println!("{}", table::worlds(&records));
-    let verdicts: Vec<_> =
-        parts.operator.not_run().into_iter().chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
+    println!("{}", table::queries(&answers));
+    let of_run = parts.operator.not_run().into_iter().chain(central::verdicts(&answers, &records));
+    let verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
     let suites: Vec<&Path> = records.iter().map(|r| r.junit.as_path()).collect();
     junit::write(&report.join("junit.xml"), &suites, &verdicts, &parts.provenance)?;
     Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
@@ -209,6 +223,6 @@ impl Subject {
         let declared = report.join("declared.yaml");
         fs::write(&declared, declaration(&worlds.join(format!("{cloud}.yaml")), cloud)?)
             .attempting(|| format!("write {}", declared.display()))?;
-        Ok(Wish { cloud, platform, declared })
+        Ok(Wish { cloud, platform, declared, grafana: worlds.join("grafana.yaml") })
     }
 }

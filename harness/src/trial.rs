@@ -1,8 +1,8 @@
 //! One world of a run, from bring-up to teardown, and everything that is judged in it.
 
 use std::{
-    collections::BTreeMap,
-    path::PathBuf,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -10,16 +10,18 @@ use futures::future::{BoxFuture, Shared};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
-use trinity_emulators::canary::{Finding, Outcome as Canary};
+use trinity_emulators::{
+    canary::{Finding, Outcome as Canary},
+    grafana::declared::Declared,
+};
 
 use crate::{
     failure::{Attempt, Failure, Result},
     gitops::argocd,
     judge::{
-        cause, outside,
+        cause, metrics, missing, outside,
         verdict::{Outcome, Verdict},
     },
-    observe::{condition, kinds::Kind, until_all},
     report::{Phases, bundle, redact::Redactor, table},
     suite::Suites,
     world::{
@@ -42,6 +44,8 @@ pub struct Trial<'a> {
     pub run: &'a str,
     /// The world.
     pub wish: Wish,
+    /// Socket of the Prometheus behind Grafana Cloud.
+    pub engine: &'a Path,
     /// nextest with the suites.
     pub suites: Suites,
     /// Their compilation.
@@ -68,6 +72,13 @@ pub struct Record {
     pub junit: PathBuf,
 }
 
+impl Record {
+    /// Whether samples of the world were seen to arrive.
+    pub fn sends(&self) -> bool {
+        self.verdicts.iter().any(|v| v.group == "metrics" && v.outcome == Outcome::Passed)
+    }
+}
+
 impl Trial<'_> {
     /// Brings the world up, judges the platform in it, and takes the world down.
     ///
@@ -78,8 +89,10 @@ impl Trial<'_> {
         let mut phases = Phases::begin(cloud.name(), "cluster");
         let mut verdicts = Vec::new();
         let (mut secrets, mut memory) = (Vec::new(), None);
-        let values = values(cloud);
-        match uninterrupted(World::start(self.estate, self.parts, &self.wish, self.run, &self.report)).await {
+        let values = values(&self.wish)?;
+        match uninterrupted(World::start(self.estate, self.parts, &self.wish, self.engine, self.run, &self.report))
+            .await
+        {
             Ok(world) => {
                 let description = world.description.clone();
                 info!("world {} is up, its folder is {}", description.name, description.folder.display());
@@ -108,7 +121,7 @@ impl Trial<'_> {
             }
             Err(failure) => verdicts.push(unfinished(&phases, &failure)),
         }
-        for group in ["canaries", "platform", "suites", "outside"] {
+        for group in ["canaries", "platform", "metrics", "suites", "outside"] {
             if !verdicts.iter().any(|v| v.group == group) {
                 verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
             }
@@ -143,14 +156,22 @@ impl Trial<'_> {
             verdicts.push(Verdict::new(group, claim, Outcome::NotRun("the platform did not come up".into())));
             return Ok(());
         }
+        phases.next("metrics");
+        let verdict = metrics(world, &client).await?;
+        let arrive = verdict.outcome == Outcome::Passed;
+        verdicts.push(verdict);
         phases.next("suites");
         self.compiled.clone().await?;
         let begun = Instant::now();
-        let outcome = match self.suites.run(world).await? {
+        let outcome = match self.suites.run(world, arrive).await? {
             true => Outcome::Passed,
             false => Outcome::Failed("see the claims above and in the JUnit file".into()),
         };
         verdicts.push(Verdict::new(group, claim, outcome).took(begun.elapsed()));
+        if !arrive {
+            let why = Outcome::NotRun("samples do not arrive".into());
+            verdicts.push(Verdict::new(group, "all claims about metrics", why));
+        }
         Ok(())
     }
 
@@ -192,11 +213,24 @@ fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
 
 /// Secret values of one world, by the names that declared clouds use. They are made anew for every run and are in the
 /// cloud's backend and this process only.
-fn values(cloud: Cloud) -> BTreeMap<String, String> {
+fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
     use rsa::rand_core::{OsRng, RngCore};
     let unique = || format!("{:016x}", OsRng.next_u64());
-    let message = serde_json::json!({"message": format!("hello-from-{cloud}-{}", unique())});
-    BTreeMap::from([("provider_test".to_owned(), message.to_string()), ("canary".to_owned(), unique())])
+    let token = || format!("glc_{}{}", unique(), unique());
+    let message = serde_json::json!({"message": format!("hello-from-{}-{}", wish.cloud, unique())});
+    let declared = Declared::read(&wish.grafana).attempting(|| "find out which Grafana Cloud it is".into())?;
+    let prometheus = declared.prometheus();
+    Ok([
+        ("provider_test", message.to_string()),
+        ("canary", unique()),
+        ("grafana_url", format!("{}/push", prometheus.prometheus_remote_endpoint)),
+        ("grafana_username", prometheus.prometheus_user_id.to_string()),
+        ("grafana_password", token()),
+        ("grafana_next", token()),
+        ("grafana_reader", token()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into())
 }
 
 /// Waits for the platform, or for the first certain cause why it cannot come up.
@@ -204,15 +238,31 @@ async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
     let root = argocd::plant(client, &world.root).await?;
     let what = format!("{root} and all its applications are Synced and Healthy");
-    let claim = condition::tree_synced_and_healthy(format!("{}/{root}", argocd::NAMESPACE));
-    let outcome = tokio::select! {
-        up = until_all(Kind::Application.all(client), &what, PLATFORM, claim) => match up {
-            Ok(()) => Outcome::Passed,
-            Err(failure) => Outcome::Failed(failure.to_string()),
+    let (outcome, excused) = tokio::select! {
+        up = missing::settled(client, world, &root, &what, PLATFORM) => match up {
+            Ok(excused) => (Outcome::Passed, excused),
+            Err(failure) => (Outcome::Failed(failure.to_string()), BTreeSet::new()),
         },
-        found = cause::first(client, world) => Outcome::Failed(found?.to_string()),
+        found = cause::first(client, world) => (Outcome::Failed(found?.to_string()), BTreeSet::new()),
     };
-    Ok(Verdict::new("platform", what, outcome).took(begun.elapsed()))
+    let but: String = excused.iter().map(|workload| format!(", but for {workload}, whose image nobody has")).collect();
+    Ok(Verdict::new("platform", what + &but, outcome).took(begun.elapsed()))
+}
+
+/// Waits for the samples of the world, or for the certain cause why they cannot arrive.
+async fn metrics(world: &Description, client: &Client) -> Result<Verdict> {
+    let begun = Instant::now();
+    let claim = "samples arrive at Grafana Cloud with the world's labels, from targets that are up";
+    let outcome = if metrics::wanted(client).await? {
+        match metrics::arrive(client, world).await {
+            Ok(None) => Outcome::Passed,
+            Ok(Some(cause)) => Outcome::Failed(cause.to_string()),
+            Err(failure) => Outcome::Failed(failure.to_string()),
+        }
+    } else {
+        Outcome::NotRun(format!("the platform has no ExternalSecret {}/{}", metrics::NAMESPACE, metrics::SECRET))
+    };
+    Ok(Verdict::new("metrics", claim, outcome).took(begun.elapsed()))
 }
 
 /// An accepted canary does not fail the platform: it takes all proof away.

@@ -40,8 +40,9 @@ pub(super) fn check(series: &Series, now: Timestamp) -> Result<(), Refusal> {
     for (i, (label, value)) in labels.iter().enumerate() {
         let shown = quoted(label);
         if label.len() > NAME {
-            let text =
-                format!("received a series whose label name length exceeds the limit, label: '{shown}' series: '{name}'");
+            let text = format!(
+                "received a series whose label name length exceeds the limit, label: '{shown}' series: '{name}'"
+            );
             return rejected("err-mimir-label-name-too-long", text);
         }
         if !valid(label, "") {
@@ -63,9 +64,8 @@ pub(super) fn check(series: &Series, now: Timestamp) -> Result<(), Refusal> {
     }
     let latest = now.saturating_add(AHEAD).map_or(i64::MAX, Timestamp::as_millisecond);
     if let Some((time, _)) = series.samples.iter().find(|(time, _)| *time > latest) {
-        let text = format!(
-            "received a sample whose timestamp is too far in the future, timestamp: {time} series: '{name}'"
-        );
+        let text =
+            format!("received a sample whose timestamp is too far in the future, timestamp: {time} series: '{name}'");
         return rejected("err-mimir-too-far-in-future", text);
     }
     Ok(())

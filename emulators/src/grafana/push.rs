@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode};
 
 use super::{
     limits,
+    received::Sender,
     refusal::{self, Refusal},
     remote_write::{self, Version, Write},
     stack::Stack,
@@ -13,12 +14,13 @@ use crate::{Answer, Request, journal::Note};
 /// Answers a remote write, and records it.
 pub(super) async fn answer(stack: &Stack, request: Request) -> Answer {
     match stack.admit(request.headers(), "metrics:write") {
-        Err(refusal) => refused(stack, &request, String::new(), &refusal),
-        Ok(user) => match taken(stack, &request).await {
-            Err(refusal) => refused(stack, &request, user, &refusal),
+        Err(refusal) => refused(stack, &request, Sender::default(), &refusal),
+        Ok(sender) => match taken(stack, &request).await {
+            Err(refusal) => refused(stack, &request, sender, &refusal),
             Ok((version, write)) => {
-                let answer = accepted(version, &write).noting(Note { caller: Some(user.clone()), ..Note::default() });
-                stack.received.accept(user, write);
+                let answer =
+                    accepted(version, &write).noting(Note { caller: Some(sender.user.clone()), ..Note::default() });
+                stack.received.accept(sender, write);
                 answer
             }
         },
@@ -37,9 +39,9 @@ async fn taken(stack: &Stack, request: &Request) -> Result<(Version, Write), Ref
     Ok((version, write))
 }
 
-fn refused(stack: &Stack, request: &Request, user: String, refusal: &Refusal) -> Answer {
+fn refused(stack: &Stack, request: &Request, sender: Sender, refusal: &Refusal) -> Answer {
     let answer = refusal::answer(request, refusal);
-    stack.received.refuse(user, answer.response.status().as_u16(), refusal.code().to_owned());
+    stack.received.refuse(sender, answer.response.status().as_u16(), refusal.code().to_owned());
     answer
 }
 

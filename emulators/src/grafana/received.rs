@@ -46,6 +46,8 @@ pub struct Push {
     pub time: Timestamp,
     /// User name, when it was let in.
     pub user: String,
+    /// Name of its token, when it was let in.
+    pub token: String,
     /// HTTP status of the answer.
     pub status: u16,
     /// Why it was refused.
@@ -68,6 +70,14 @@ pub struct Sample {
     pub stale: bool,
 }
 
+/// Who writes; nobody, when he was not let in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sender {
+    pub user: String,
+    /// Name of the token.
+    pub token: String,
+}
+
 /// The record.
 #[derive(Debug)]
 pub struct Received {
@@ -86,6 +96,14 @@ struct Inner {
     forgotten: u64,
 }
 
+impl Excerpt {
+    /// Adds what has been received since.
+    pub fn extend(&mut self, news: Self) {
+        self.writes.extend(news.writes);
+        *self = Self { writes: std::mem::take(&mut self.writes), ..news };
+    }
+}
+
 impl Default for Received {
     fn default() -> Self {
         Self { inner: Mutex::default(), latest: watch::channel(0).0 }
@@ -94,7 +112,7 @@ impl Default for Received {
 
 impl Received {
     /// Records a write that was taken.
-    pub(super) fn accept(&self, user: String, write: Write) {
+    pub(super) fn accept(&self, sender: Sender, write: Write) {
         self.note(|inner| {
             inner.metadata.extend(write.metadata);
             let mut samples = Vec::new();
@@ -107,23 +125,23 @@ impl Received {
                     stale: value.to_bits() == STALE,
                 }));
             }
-            (user, 200, None, samples)
+            (sender, 200, None, samples)
         });
     }
 
     /// Records a refusal.
-    pub(super) fn refuse(&self, user: String, status: u16, refusal: String) {
-        self.note(|_| (user, status, Some(refusal), Vec::new()));
+    pub(super) fn refuse(&self, sender: Sender, status: u16, refusal: String) {
+        self.note(|_| (sender, status, Some(refusal), Vec::new()));
     }
 
-    fn note(&self, what: impl FnOnce(&mut Inner) -> (String, u16, Option<String>, Vec<Sample>)) {
+    fn note(&self, what: impl FnOnce(&mut Inner) -> (Sender, u16, Option<String>, Vec<Sample>)) {
         // Whoever panicked with the lock has left a record that can be read all the same.
         let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (user, status, refusal, samples) = what(&mut inner);
+        let (Sender { user, token }, status, refusal, samples) = what(&mut inner);
         inner.latest += 1;
         let number = inner.latest;
         inner.samples += samples.len();
-        inner.writes.push_back(Push { number, time: Timestamp::now(), user, status, refusal, samples });
+        inner.writes.push_back(Push { number, time: Timestamp::now(), user, token, status, refusal, samples });
         while inner.samples > SAMPLES
             && let Some(old) = inner.writes.pop_front()
         {

@@ -49,9 +49,8 @@ impl Refusal {
 
     /// The body of the answer.
     fn text(&self) -> String {
-        let authentication = |text: &str| {
-            json!({"status": "error", "error": format!("authentication error: {text}")}).to_string()
-        };
+        let authentication =
+            |text: &str| json!({"status": "error", "error": format!("authentication error: {text}")}).to_string();
         match self {
             Self::NoCredentials => authentication("no credentials provided"),
             Self::UnknownUser(_) => authentication("legacy auth cannot be upgraded because the host is not found"),
@@ -77,11 +76,7 @@ impl Refusal {
 pub(super) fn answer(request: &Request, refusal: &Refusal) -> Answer {
     let text = refusal.text();
     let media = if text.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };
-    let note = Note {
-        code: Some(refusal.code().to_owned()),
-        reason: Some(refusal.reason()),
-        ..Note::default()
-    };
+    let note = Note { code: Some(refusal.code().to_owned()), reason: Some(refusal.reason()), ..Note::default() };
     later(request, Answer::body(refusal.status(), media, text)).noting(note)
 }
 
@@ -94,9 +89,11 @@ pub(super) fn trouble(request: &Request, trouble: Trouble) -> Answer {
             "the request has been rejected because the tenant exceeded the request rate limit, set to 75 requests/s \
              across all distributors with a maximum allowed burst of 750 (err-mimir-tenant-max-request-rate)\n",
         ),
-        Trouble::Internal => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "internal", "send data to ingesters: at least 2 live replicas required\n")
-        }
+        Trouble::Internal => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "send data to ingesters: at least 2 live replicas required\n",
+        ),
     };
     let note = Note { code: Some(code.into()), ..Note::default() };
     later(request, Answer::text(status, text)).noting(note)

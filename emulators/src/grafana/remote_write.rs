@@ -211,9 +211,8 @@ pub(super) mod two {
             let mut write = super::Write::default();
             for series in &self.timeseries {
                 let pairs = series.labels_refs.chunks(2);
-                let labels: Vec<(String, String)> = pairs
-                    .map(|pair| Some((text(*pair.first()?)?, text(*pair.get(1)?)?)))
-                    .collect::<Option<_>>()?;
+                let labels: Vec<(String, String)> =
+                    pairs.map(|pair| Some((text(*pair.first()?)?, text(*pair.get(1)?)?))).collect::<Option<_>>()?;
                 if let Some(help) = series.metadata.as_ref().map(|m| text(m.help_ref)) {
                     let name = labels.iter().find(|(name, _)| name == "__name__").map(|(_, value)| value.clone());
                     write.metadata.push((name.unwrap_or_default(), help?));

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use super::{
     declared::Declared,
     engine::Engine,
-    received::Received,
+    received::{Received, Sender},
     refusal::{self, Refusal},
 };
 use crate::{Answer, Error, Request, Result, clock::Clock, config, journal::Note, seed};
@@ -56,8 +56,8 @@ impl Stack {
         &self.host
     }
 
-    /// Lets a caller in whose token has a scope; returns its user name for the journal.
-    pub(super) fn admit(&self, headers: &HeaderMap, scope: &str) -> Result<String, Refusal> {
+    /// Lets a caller in whose token has a scope.
+    pub(super) fn admit(&self, headers: &HeaderMap, scope: &str) -> Result<Sender, Refusal> {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::NoCredentials)?;
         let (user, password) = header
             .to_str()
@@ -77,13 +77,13 @@ impl Stack {
             let policy = tokens.declared.grafana_cloud_access_policy.get(&token.access_policy);
             policy.is_some_and(|policy| policy.scopes.iter().any(|s| s == scope))
         });
-        if may { Ok(user) } else { Err(Refusal::Scope(scope.to_owned())) }
+        if may { Ok(Sender { user, token: name.clone() }) } else { Err(Refusal::Scope(scope.to_owned())) }
     }
 
     /// Answers a query by the engine.
     pub(super) async fn query(&self, request: &Request) -> Answer {
         let user = match self.admit(request.headers(), "metrics:read") {
-            Ok(user) => user,
+            Ok(sender) => sender.user,
             Err(refusal) => return refusal::answer(request, &refusal),
         };
         let note = Note { caller: Some(user), ..Note::default() };

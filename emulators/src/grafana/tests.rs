@@ -1,7 +1,7 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::{
     Stack,
@@ -33,7 +33,8 @@ fn labels(pairs: &[(&str, &str)]) -> Vec<Label> {
 }
 
 fn one(series: &[(&str, &str)], time: i64, value: f64) -> Vec<u8> {
-    let series = TimeSeries { labels: labels(series), samples: vec![Sample { value, timestamp: time }], ..Default::default() };
+    let series =
+        TimeSeries { labels: labels(series), samples: vec![Sample { value, timestamp: time }], ..Default::default() };
     let metadata = vec![MetricMetadata { metric_family_name: "a".into(), help: "A family.".into() }];
     compressed(&WriteRequest { timeseries: vec![series], metadata })
 }
@@ -162,14 +163,18 @@ async fn version_two_says_how_much_was_written() {
 #[test]
 fn trouble_says_when_to_come_again() {
     let stack = stack();
-    for (attempt, seconds) in [(None, "6"), (Some("2"), "12"), (Some("5"), "96"), (Some("60"), "96"), (Some("x"), "6")] {
+    for (attempt, seconds) in [(None, "6"), (Some("2"), "12"), (Some("5"), "96"), (Some("60"), "96"), (Some("x"), "6")]
+    {
         let mut request = request("push", "", Vec::new());
         if let Some(attempt) = attempt {
             request.headers_mut().insert("retry-attempt", HeaderValue::from_static(attempt));
         }
         for (trouble, status) in [(Trouble::Throttled, 429), (Trouble::Internal, 500)] {
             let answer = stack.trouble(stack.host(), &request, trouble).response;
-            assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (status, &seconds.parse().unwrap()));
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["retry-after"]),
+                (status, &seconds.parse().unwrap())
+            );
         }
     }
 }

@@ -142,12 +142,16 @@ fn merge(object: &mut DynamicObject, settings: &Path) -> Result<()> {
 
 /// Argo CD's own Pods are asked every second whether they are ready, and at once: upstream's ten seconds would be a third
 /// of a run. And Argo CD compares every application every ten seconds, not once in two to three minutes: on a busy machine it
-/// misses that definitions have become established, and the next wave waits until the next comparison. Nothing else
-/// of the installation differs from upstream, and the platform's own settings come after.
+/// misses that definitions have become established, and the next wave waits until the next comparison. It also says of
+/// every resource how healthy it is, not of the application only. Nothing else of the installation differs from
+/// upstream, and the platform's own settings come after.
 fn hasten(object: &mut DynamicObject) {
     if kind(object) == "ConfigMap" && object.metadata.name.as_deref() == Some("argocd-cm") {
         object.data["data"]["timeout.reconciliation"] = json!("10s");
         object.data["data"]["timeout.reconciliation.jitter"] = json!("0s");
+    }
+    if kind(object) == "ConfigMap" && object.metadata.name.as_deref() == Some("argocd-cmd-params-cm") {
+        object.data["data"]["controller.resource.health.persist"] = json!("true");
     }
     let containers = object.data.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
     for probe in containers.into_iter().flatten().filter_map(|c| c.get_mut("readinessProbe")) {

@@ -10,7 +10,7 @@ use kube::{
 };
 use trinity_emulators::journal;
 
-use super::drift;
+use super::{drift, metrics, remote_write::Violation, start};
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{kinds::Kind, wait},
@@ -49,6 +49,38 @@ pub enum Cause {
         image: String,
         /// The Pod that wants it.
         pod: String,
+    },
+    /// A Pod waits for a Secret that nothing makes.
+    SecretAbsent {
+        /// The Pod.
+        pod: String,
+        /// Name of the Secret.
+        secret: String,
+    },
+    /// Prometheus does not run with the configuration that was meant.
+    RenderedConfigWrong {
+        /// The Pod or Deployment.
+        pod: String,
+        /// What is wrong, without values.
+        seen: String,
+    },
+    /// Grafana Cloud does not take what Prometheus writes.
+    RemoteWriteRefused {
+        /// HTTP status.
+        status: u16,
+        /// Why.
+        code: String,
+    },
+    /// Samples arrive with labels that are not this world's.
+    Labels(Violation),
+    /// Prometheus does not reach what it shall scrape.
+    TargetDown {
+        /// Job.
+        job: String,
+        /// Address.
+        instance: String,
+        /// Scrapes that have failed in a row.
+        scrapes: usize,
     },
     /// Git and the cluster differ for ever.
     Drift {
@@ -89,6 +121,27 @@ impl fmt::Display for Cause {
             Self::ImageUnavailable { image, pod } => write!(
                 f,
                 "{pod} wants {image}, which neither the component lock nor its own registry has\n  next: correct the reference, put the image into a mirror folder, or run where its registry can be reached"
+            ),
+            Self::SecretAbsent { pod, secret } => write!(
+                f,
+                "{pod} waits for Secret {secret}, and no ExternalSecret of its namespace makes one of that name\n  next: compare the name of the Secret in the Pod with spec.target.name of the ExternalSecret"
+            ),
+            Self::RenderedConfigWrong { pod, seen } => write!(
+                f,
+                "{pod}: {seen}\n  next: compare the template's placeholder with the init container's command, which has to quote what sed interprets (&, \\ and its delimiter)"
+            ),
+            Self::RemoteWriteRefused { status, code } => write!(
+                f,
+                "Grafana Cloud answers {status} ({code}) to what Prometheus writes\n  next: {}",
+                refused_write(*status)
+            ),
+            Self::Labels(violation) => write!(
+                f,
+                "{violation}\n  next: correct global.external_labels in this cloud's Prometheus configuration, or what adds the label"
+            ),
+            Self::TargetDown { job, instance, scrapes } => write!(
+                f,
+                "Prometheus does not reach {instance} of job {job}: {scrapes} scrapes in a row have failed\n  next: compare the target with the Service's name and port, and look at the Pods behind it"
             ),
             Self::Drift { application, fields } => write!(
                 f,
@@ -149,8 +202,24 @@ impl Cause {
             Self::ValueMissing { .. } => "value-missing",
             Self::NoEnabledVersion { .. } => "no-enabled-version",
             Self::ImageUnavailable { .. } => "image-unavailable",
+            Self::SecretAbsent { .. } => "secret-absent",
+            Self::RenderedConfigWrong { .. } => "rendered-config-wrong",
+            Self::RemoteWriteRefused { .. } => "remote-write-refused",
+            Self::Labels(violation) => metrics::word(violation),
+            Self::TargetDown { .. } => "scrape-target-down",
             Self::Drift { .. } => "drift",
         }
+    }
+}
+
+/// What to do about a refused remote write.
+const fn refused_write(status: u16) -> &'static str {
+    match status {
+        401 | 403 => {
+            "compare username and password in the backend with the stack's user and its token, and the token's scopes"
+        }
+        404 => "compare the path of the url in the backend with the stack's remote write endpoint",
+        _ => "the message names the limit that the samples break",
     }
 }
 
@@ -250,7 +319,7 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
         }
         let kind = event.involved_object.kind.clone().unwrap_or_default();
         let object = format!("{kind} {}", event.involved_object.name.clone().unwrap_or_default());
-        let message = event.message.unwrap_or_default();
+        let message = event.message.clone().unwrap_or_default();
         let requests = || journal::read(&world.journal).attempting(attempted);
         let cause = match kind.as_str() {
             "ClusterSecretStore" | "ExternalSecret" => {
@@ -261,10 +330,13 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
                 }
             }
             "Pod" => match not_pulled(&message) {
+                // Of some images it is known before that nobody has them.
+                Some(image) if world.missing.iter().any(|m| m.image == image) => None,
                 Some(image) if nobody_has(image, &requests()?) => {
                     Some(Cause::ImageUnavailable { image: image.to_owned(), pod: object })
                 }
-                _ => None,
+                Some(_) => None,
+                None => start::of(client, &event).await?,
             },
             _ => None,
         };

@@ -1,9 +1,14 @@
 //! Naming what is wrong: failures look alike from the application list, and their causes do not.
 
 pub mod cause;
+pub mod central;
 pub mod drift;
 pub mod fault;
+pub mod metrics;
+pub mod missing;
 pub mod outside;
+pub mod remote_write;
+pub mod start;
 pub mod verdict;
 
 pub use cause::Cause;

@@ -1,11 +1,14 @@
 //! Claims about single objects: pure functions of what is observed.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
         core::v1::{Node, Secret, ServiceAccount},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -47,24 +50,52 @@ pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
 }
 
 /// The application `root` (`namespace/name`), the applications that it consists of, and theirs in turn, are Synced and
-/// Healthy.
-pub fn tree_synced_and_healthy(root: String) -> impl Fn(&Objects) -> Expectation {
-    move |applications| {
-        let mut waiting = vec![root.clone()];
-        let mut expectation = Expectation::Held;
-        while let Some(name) = waiting.pop() {
-            let application = applications.get(&name);
-            expectation = expectation.and(match synced_and_healthy(application) {
-                Expectation::Pending(why) => Expectation::Pending(format!("application {name}: {why}")),
-                other => other,
-            });
-            let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
-            let children = resources.into_iter().flatten().filter(|r| r["kind"] == "Application");
-            waiting
-                .extend(children.filter_map(|r| Some(format!("{}/{}", r["namespace"].as_str()?, r["name"].as_str()?))));
+/// Healthy, but for the `excused` workloads (see [`workload`]) and what waits for them.
+pub fn tree_settled(root: String, excused: &RefCell<BTreeSet<String>>) -> impl Fn(&Objects) -> Expectation {
+    move |applications| tree(&root, applications, &excused.borrow())
+}
+
+fn tree(name: &str, applications: &Objects, excused: &BTreeSet<String>) -> Expectation {
+    let application = applications.get(name);
+    let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
+    let resources: Vec<&Value> = resources.into_iter().flatten().collect();
+    let children = resources.iter().filter(|r| r["kind"] == "Application").filter_map(|r| Some(full_name(r)));
+    let children: Vec<Expectation> = children.map(|child| tree(&child, applications, excused)).collect();
+    let own = match synced_and_healthy(application) {
+        Expectation::Pending(_) if application.is_some_and(|a| waits_for_excused_only(a, &resources, excused)) => {
+            Expectation::Held
         }
-        expectation
-    }
+        Expectation::Pending(why) => Expectation::Pending(format!("application {name}: {why}")),
+        other => other,
+    };
+    children.into_iter().fold(own, Expectation::and)
+}
+
+/// Whether the application is Synced, and nothing but excused workloads and applications keeps it from being Healthy.
+/// What becomes of the applications is for these to say.
+fn waits_for_excused_only(application: &DynamicObject, resources: &[&Value], excused: &BTreeSet<String>) -> bool {
+    let unhealthy = |r: &&&Value| r["health"]["status"].as_str().is_some_and(|health| health != "Healthy");
+    let fine = |r: &Value| match r["kind"].as_str() {
+        Some("Application") => true,
+        Some(kind) => excused.contains(&format!("{kind} {}", full_name(r))),
+        None => false,
+    };
+    let mut unhealthy = resources.iter().filter(unhealthy).peekable();
+    let synced = application.data["status"]["sync"]["status"] == "Synced";
+    let compared = resources.iter().all(|r| r["status"] == "Synced");
+    synced && compared && !excused.is_empty() && unhealthy.peek().is_some() && unhealthy.all(|r| fine(r))
+}
+
+/// A workload as [`tree_settled`] names it, for example `Deployment observability/grafana`.
+pub fn workload(kind: &str, metadata: &ObjectMeta) -> String {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    format!("{kind} {}/{}", text(&metadata.namespace), text(&metadata.name))
+}
+
+/// `namespace/name` of a resource in an application's status.
+fn full_name(resource: &Value) -> String {
+    let text = |field: &str| resource[field].as_str().unwrap_or_default();
+    format!("{}/{}", text("namespace"), text("name"))
 }
 
 /// A Deployment has its latest generation rolled out and available.
@@ -217,7 +248,8 @@ mod tests {
             object(json!({"metadata": {"name": "x"}, "status": {
                 "sync": {"status": "Synced"}, "health": {"status": health}, "resources": resources}}))
         };
-        let claim = tree_synced_and_healthy("argocd/root".into());
+        let excused = RefCell::new(BTreeSet::new());
+        let claim = tree_settled("argocd/root".into(), &excused);
         let mut objects = Objects::from([("argocd/root".to_owned(), application("Healthy", &["child"]))]);
         assert_eq!(claim(&objects), Expectation::pending("application argocd/child: it does not exist"));
         objects.insert("argocd/child".into(), application("Progressing", &[]));

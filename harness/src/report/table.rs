@@ -8,6 +8,7 @@ use kube::{Api, Client, core::DynamicObject};
 
 use super::digest::Digester;
 use crate::{
+    judge::central::Answer,
     observe::kinds::Kind,
     trial::Record,
     world::{Description, OWN, description::Provenance},
@@ -94,6 +95,16 @@ pub fn components(components: &[Provenance]) -> String {
     let mut table = table(["component", "version", "source"]);
     for part in components {
         table.add_row([&part.name, &part.version, &part.origin]);
+    }
+    table.to_string()
+}
+
+/// The platform's queries and what Grafana Cloud answers.
+pub fn queries(answers: &[Answer]) -> String {
+    let mut table = table(["query", "answer"]);
+    for Answer { query, samples } in answers {
+        let lines: Vec<String> = samples.iter().map(ToString::to_string).collect();
+        table.add_row([(*query).to_owned(), lines.join("\n")]);
     }
     table.to_string()
 }

@@ -76,9 +76,7 @@ impl Engine {
                     format!("--web.listen-address={ADDRESS}"),
                     "--web.enable-remote-write-receiver".into(),
                 ]),
-                Process::new("relay", program)
-                    .args(["relay".into(), text("engine.sock"), ADDRESS.into()])
-                    .notifies(),
+                Process::new("relay", program).args(["relay".into(), text("engine.sock"), ADDRESS.into()]).notifies(),
             ],
         };
         let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;

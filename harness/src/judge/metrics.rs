@@ -1,0 +1,277 @@
+//! Central metrics: whether a world's Prometheus runs with the configuration that was meant, and whether its samples
+//! arrive at Grafana Cloud with the right labels.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Client, api::ListParams};
+use serde_json::Value;
+use trinity_emulators::grafana::received::Excerpt;
+
+use super::{
+    Cause,
+    remote_write::{self, Rules, Violation},
+};
+use crate::{
+    failure::{Attempt, Failure, Result},
+    observe::kinds::Kind,
+    world::Description,
+};
+
+/// Namespace of Prometheus.
+pub const NAMESPACE: &str = "observability";
+/// Name of Prometheus' Deployment and Service; the Service's port is `http`.
+pub const PROMETHEUS: &str = "prometheus";
+/// Name of the ExternalSecret and the Secret with `url`, `username` and `password`.
+pub const SECRET: &str = "grafana-cloud-remote-write";
+/// What the platform asks of all clouds together. Each has an answer for every cloud and cluster.
+pub const QUERIES: [&str; 3] = [
+    r#"mandelbrot_render_requests_total{platform="trinity"}"#,
+    r#"sum by (cloud, cluster) (mandelbrot_render_requests_total{platform="trinity"})"#,
+    r#"sum by (cloud, cluster) (rate(mandelbrot_stage_renders_total{platform="trinity"}[5m]))"#,
+];
+
+/// Time for the first samples to arrive: two scrapes, and what remote write waits for more.
+const ARRIVAL: Duration = Duration::from_secs(60);
+/// Scrapes in a row that fail before a target is down and not just late.
+const SCRAPES: usize = 3;
+
+/// Whether the platform has central metrics at all.
+///
+/// # Errors
+/// When the API refuses.
+pub async fn wanted(client: &Client) -> Result<bool> {
+    let api = Kind::ExternalSecret.within(client, NAMESPACE);
+    let found = api.get_opt(SECRET).await;
+    Ok(found.attempting(|| format!("look for ExternalSecret {NAMESPACE}/{SECRET}"))?.is_some())
+}
+
+/// Waits until samples of every job arrive, with the labels of this world and from targets that are up. Ends at once when
+/// something keeps them from it for certain; the cause is the answer then.
+///
+/// # Errors
+/// At the deadline, with what was seen; or when Prometheus or the gateway cannot be asked.
+pub async fn arrive(client: &Client, world: &Description) -> Result<Option<Cause>> {
+    let running = Running::read(client).await?;
+    if let Some(seen) = running.wrong() {
+        let pod = format!("Deployment {NAMESPACE}/{PROMETHEUS}");
+        return Ok(Some(Cause::RenderedConfigWrong { pod, seen }));
+    }
+    let jobs = running.jobs();
+    let rules = Rules::of(world.cloud);
+    let control = world.grafana_control()?;
+    let begun = Instant::now();
+    let mut received = Excerpt::default();
+    loop {
+        let news = control.writes(received.latest).await.attempting(|| "see what arrives".into())?;
+        received.extend(news);
+        if let Some(cause) = cause(&received, &rules) {
+            return Ok(Some(cause));
+        }
+        let missing = not_yet(&received, &jobs);
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        if begun.elapsed() > ARRIVAL {
+            let attempted = format!("see samples of {} arrive", jobs.iter().cloned().collect::<Vec<_>>().join(", "));
+            let seen = format!("after {} s: {}", ARRIVAL.as_secs(), missing.join("; "));
+            return Err(Failure::new(attempted, seen).next("read Prometheus' log, and gateway.jsonl for its requests"));
+        }
+    }
+}
+
+/// The certain cause in what has arrived, or not.
+fn cause(received: &Excerpt, rules: &Rules) -> Option<Cause> {
+    let refused = received.writes.iter().rev().find(|w| (400..500).contains(&w.status) && w.status != 429);
+    if let Some(write) = refused {
+        let code = write.refusal.clone().unwrap_or_default();
+        return Some(Cause::RemoteWriteRefused { status: write.status, code });
+    }
+    if let Some(violation) = remote_write::labels(received, rules).into_iter().next() {
+        return Some(Cause::Labels(violation));
+    }
+    // The samples' order within a series is that of time.
+    let mut down: BTreeMap<usize, usize> = BTreeMap::new();
+    for sample in received.writes.iter().flat_map(|w| &w.samples) {
+        if received.series.get(sample.series).is_some_and(|s| remote_write::metric(s) == "up") {
+            let failed = down.entry(sample.series).or_default();
+            *failed = if sample.value == Some(0.0) { *failed + 1 } else { 0 };
+        }
+    }
+    let (series, failed) = down.into_iter().find(|(_, failed)| *failed >= SCRAPES)?;
+    let label = |name: &str| received.series[series].get(name).cloned().unwrap_or_default();
+    Some(Cause::TargetDown { job: label("job"), instance: label("instance"), scrapes: failed })
+}
+
+/// The jobs that have not shown a target that is up.
+fn not_yet(received: &Excerpt, jobs: &BTreeSet<String>) -> Vec<String> {
+    let up: BTreeSet<&str> = received
+        .writes
+        .iter()
+        .flat_map(|w| &w.samples)
+        .filter(|sample| sample.value == Some(1.0))
+        .filter_map(|sample| received.series.get(sample.series))
+        .filter(|series| remote_write::metric(series) == "up")
+        .filter_map(|series| series.get("job").map(String::as_str))
+        .collect();
+    let writes = received.writes.len();
+    let missing = jobs.iter().filter(|job| !up.contains(job.as_str()));
+    missing.map(|job| format!("no sample says that job {job} is up ({writes} writes arrived)")).collect()
+}
+
+/// The configuration with which Prometheus runs, and what it was made from.
+pub struct Running {
+    /// As Prometheus prints it.
+    pub text: String,
+    config: Value,
+    url: String,
+    templates: String,
+}
+
+impl Running {
+    /// Asks Prometheus through the API server, and reads the Secret.
+    ///
+    /// # Errors
+    /// When one of them cannot be had.
+    pub async fn read(client: &Client) -> Result<Self> {
+        let attempted = || "read the configuration with which Prometheus runs".to_owned();
+        let answer = ask(client, "api/v1/status/config").await?;
+        let answer: Value = serde_json::from_str(&answer).attempting(attempted)?;
+        let text = answer["data"]["yaml"].as_str().unwrap_or_default().to_owned();
+        let config = serde_yaml::from_str(&text).attempting(attempted)?;
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+        let secret = secrets.get(SECRET).await.attempting(|| format!("read Secret {NAMESPACE}/{SECRET}"))?;
+        let url = secret.data.and_then(|data| data.get("url").map(|v| String::from_utf8_lossy(&v.0).into_owned()));
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+        let maps = maps.list(&ListParams::default()).await.attempting(|| format!("list ConfigMaps in {NAMESPACE}"))?;
+        let templates: Vec<String> = maps.into_iter().flat_map(|m| m.data.unwrap_or_default().into_values()).collect();
+        Ok(Self { text, config, url: url.unwrap_or_default(), templates: templates.join("\n") })
+    }
+
+    /// The URLs of remote write.
+    fn urls(&self) -> Vec<&str> {
+        let all = self.config["remote_write"].as_array().into_iter().flatten();
+        all.filter_map(|write| write["url"].as_str()).collect()
+    }
+
+    /// The jobs that it scrapes.
+    pub fn jobs(&self) -> BTreeSet<String> {
+        let all = self.config["scrape_configs"].as_array().into_iter().flatten();
+        all.filter_map(|job| job["job_name"].as_str()).map(Into::into).collect()
+    }
+
+    /// How the running URL differs from the one in the Secret; nothing when it does not. Neither is shown.
+    pub fn wrong(&self) -> Option<String> {
+        let urls = self.urls();
+        let Some(running) = urls.first() else { return Some("it runs without remote_write".into()) };
+        if urls.contains(&self.url.as_str()) {
+            return None;
+        }
+        if self.templates.contains(&format!("url: {running}\n")) {
+            return Some(format!("the template is not rendered: remote_write[0].url is its own text {running:?}"));
+        }
+        let same = running.chars().zip(self.url.chars()).take_while(|(a, b)| a == b).count();
+        let at = self.url.chars().nth(same).map_or_else(|| "its end".into(), |c| format!("{c:?}"));
+        Some(format!(
+            "remote_write[0].url is not the url in Secret {SECRET}: they have {} and {} characters and agree in the first \
+             {same}, where the Secret has {at}",
+            running.chars().count(),
+            self.url.chars().count(),
+        ))
+    }
+}
+
+/// A page of Prometheus, through the API server.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn ask(client: &Client, page: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/services/{PROMETHEUS}:http/proxy/{page}");
+    let attempted = || format!("ask Prometheus for {page}");
+    let request = http::Request::get(path).body(Vec::new()).attempting(attempted)?;
+    client.request_text(request).await.attempting(attempted)
+}
+
+/// A violation as one word, for machines.
+pub const fn word(violation: &Violation) -> &'static str {
+    match violation {
+        Violation::Missing { .. } => "label-missing",
+        Violation::Foreign { .. } => "label-foreign",
+        Violation::Forbidden { .. } => "label-forbidden",
+        Violation::Cardinality { .. } => "label-cardinality",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trinity_emulators::grafana::received::{Labels, Push, Sample};
+
+    use super::*;
+    use crate::world::Cloud;
+
+    fn running(running: &str, secret: &str, template: &str) -> Running {
+        let config = serde_json::json!({"remote_write": [{"url": running}], "scrape_configs": [{"job_name": "a"}]});
+        Running { text: String::new(), config, url: secret.into(), templates: format!("  - url: {template}\n") }
+    }
+
+    #[test]
+    fn a_url_that_was_not_meant_is_described_and_not_shown() {
+        assert_eq!(running("https://a/push", "https://a/push", "__URL__").wrong(), None);
+        assert_eq!(
+            running("__URL__", "https://a/push", "__URL__").wrong().unwrap(),
+            r#"the template is not rendered: remote_write[0].url is its own text "__URL__""#
+        );
+        let corrupted = running("https://a/push?a=1__URL__b=2", "https://a/push?a=1&b=2", "__URL__").wrong().unwrap();
+        assert!(corrupted.ends_with("agree in the first 18, where the Secret has '&'"), "{corrupted}");
+        let cut = running("https://a/pushed", "https://a/push", "__URL__").wrong().unwrap();
+        assert!(cut.ends_with("where the Secret has its end") && !cut.contains("https"), "{cut}");
+        let without = Running { config: Value::Null, ..running("", "", "") };
+        assert_eq!(without.wrong().unwrap(), "it runs without remote_write");
+        assert_eq!(running("a", "a", "").jobs(), ["a".to_owned()].into());
+    }
+
+    fn received(labels: &[(&str, &str)], status: u16, ups: &[f64]) -> Excerpt {
+        let own = [
+            ("__name__", "up"),
+            ("job", "a"),
+            ("cloud", "aws"),
+            ("cluster", "trinity-dev-aws"),
+            ("platform", "trinity"),
+        ];
+        let series: Labels = own.iter().chain(labels).map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        let samples = ups.iter().zip(0..).map(|(up, time)| Sample { series: 0, time, value: Some(*up), stale: false });
+        let write = Push {
+            number: 1,
+            time: jiff::Timestamp::UNIX_EPOCH,
+            user: "1".into(),
+            token: "write".into(),
+            status,
+            refusal: (status != 200).then(|| "invalid token".into()),
+            samples: samples.collect(),
+        };
+        Excerpt { series: vec![series], writes: vec![write], latest: 1, ..Excerpt::default() }
+    }
+
+    #[test]
+    fn what_arrives_names_its_cause() {
+        let rules = Rules::of(Cloud::Aws);
+        let name = |received: &Excerpt| cause(received, &rules).map(|cause| cause.name());
+        assert_eq!(name(&received(&[], 200, &[1.0])), None);
+        assert_eq!(name(&received(&[], 401, &[])), Some("remote-write-refused"));
+        assert_eq!(name(&received(&[], 429, &[])), None, "the sender comes again");
+        assert_eq!(name(&received(&[], 500, &[])), None, "the sender comes again");
+        assert_eq!(name(&received(&[("cloud", "gcp")], 200, &[1.0])), Some("label-foreign"));
+        assert_eq!(name(&received(&[], 200, &[0.0, 0.0, 0.0])), Some("scrape-target-down"));
+        assert_eq!(name(&received(&[], 200, &[0.0, 0.0, 1.0, 0.0])), None, "it was late, not down");
+    }
+
+    #[test]
+    fn every_job_has_to_be_up() {
+        let jobs = ["a".to_owned(), "b".to_owned()].into();
+        assert_eq!(not_yet(&received(&[], 200, &[1.0]), &jobs), ["no sample says that job b is up (1 writes arrived)"]);
+        assert_eq!(not_yet(&received(&[], 200, &[0.0]), &jobs).len(), 2);
+    }
+}

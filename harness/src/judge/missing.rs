@@ -1,0 +1,67 @@
+//! The platform's applications when some images cannot be had here: what needs one of them does not run, and that alone
+//! does not fail the rest.
+
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+use futures::{StreamExt, stream};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+    runtime::{WatchStreamExt, watcher, watcher::Config},
+};
+
+use crate::{
+    failure::{Failure, Result},
+    gitops::argocd,
+    observe::{condition, kinds::Kind, until_all, wait},
+    world::Description,
+};
+
+/// Waits until the application `root` and all its applications are Synced and Healthy, but for workloads whose images no
+/// source has. Returns these, as `Deployment namespace/name`.
+///
+/// # Errors
+/// At the deadline, with the last state; or when a watch is refused.
+pub async fn settled(
+    client: &Client,
+    world: &Description,
+    root: &str,
+    what: &str,
+    deadline: Duration,
+) -> Result<BTreeSet<String>> {
+    let excused = RefCell::new(BTreeSet::new());
+    let claim = condition::tree_settled(format!("{}/{root}", argocd::NAMESPACE), &excused);
+    tokio::select! {
+        settled = until_all(Kind::Application.all(client), what, deadline, claim) => settled?,
+        failure = excuse(client, world, &excused) => return Err(failure),
+    }
+    Ok(excused.into_inner())
+}
+
+/// Adds every workload that has a missing image, as long as it is polled; returns when a watch is refused.
+async fn excuse(client: &Client, world: &Description, excused: &RefCell<BTreeSet<String>>) -> Failure {
+    let workloads = ["Deployment", "StatefulSet", "DaemonSet"].map(|kind| {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", kind));
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        watcher(api, Config::default()).default_backoff().applied_objects().map(move |object| (kind, object)).boxed()
+    });
+    let mut workloads = stream::select_all(workloads);
+    while let Some((kind, workload)) = workloads.next().await {
+        match workload {
+            Ok(workload) if wants(&workload, |image| world.missing.iter().any(|m| m.image == image)) => {
+                excused.borrow_mut().insert(condition::workload(kind, &workload.metadata));
+            }
+            Ok(_) => {}
+            Err(e) if wait::passing(&e) => {}
+            Err(e) => return Failure::new("watch the platform's workloads", e),
+        }
+    }
+    Failure::new("watch the platform's workloads", "the watch ended")
+}
+
+/// Whether a container of the workload has such an image.
+fn wants(workload: &DynamicObject, such: impl Fn(&str) -> bool) -> bool {
+    let spec = &workload.data["spec"]["template"]["spec"];
+    let containers = ["initContainers", "containers"].into_iter().filter_map(|list| spec[list].as_array()).flatten();
+    containers.filter_map(|container| container["image"].as_str()).any(such)
+}
