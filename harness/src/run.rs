@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::{
     cluster::embedded::preflight,
-    components::Store,
+    components::{Missing, Store},
     failure::{Attempt, Failure, Result},
     gitops::argocd,
     judge::{
@@ -120,8 +120,8 @@ async fn conduct(
     println!("{}", table::components(&parts.provenance));
     println!("{}", table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
     println!("{}", table::worlds(&records));
-    let verdicts: Vec<_> =
-        parts.operator.not_run().into_iter().chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
+    let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
+    let verdicts: Vec<_> = not_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
     let suites: Vec<&Path> = records.iter().map(|r| r.junit.as_path()).collect();
     junit::write(&report.join("junit.xml"), &suites, &verdicts, &parts.provenance)?;
     Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
