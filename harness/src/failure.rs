@@ -25,6 +25,11 @@ impl Failure {
         self.next = Some(next.into());
         self
     }
+
+    /// The observation.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
 }
 
 impl fmt::Display for Failure {

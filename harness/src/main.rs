@@ -239,13 +239,16 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
     }
 }
 
-/// Gets every component, and says from where; true when nothing is missing.
+/// Gets every component, and says from where; true when nothing is missing that a run needs.
 async fn fetch(store: &Store) -> Result<bool> {
     debian::machine(&store.lock.debian).await?;
     let mut whole = true;
     for (name, outcome) in store.fetch().await {
         match outcome {
             Ok(origin) => println!("{name:60} {origin}"),
+            Err(failure) if store.lock.image(&name).is_ok_and(|image| image.optional) => {
+                println!("{name:60} not available, and optional\n  {failure}");
+            }
             Err(failure) => {
                 whole = false;
                 println!("{name:60} not available\n  {failure}");

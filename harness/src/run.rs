@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::{
     cluster::embedded::preflight,
-    components::Store,
+    components::{Missing, Store},
     failure::{Attempt, Failure, Result},
     gitops::argocd,
     judge::{
@@ -134,7 +134,8 @@ async fn conduct(
     println!("{}", table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
     println!("{}", table::worlds(&records));
     println!("{}", table::queries(&answers));
-    let of_run = parts.operator.not_run().into_iter().chain(central::verdicts(&answers, &records));
+    let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
+    let of_run = not_run.chain(central::verdicts(&answers, &records));
     let verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
     let suites: Vec<&Path> = records.iter().map(|r| r.junit.as_path()).collect();
     junit::write(&report.join("junit.xml"), &suites, &verdicts, &parts.provenance)?;

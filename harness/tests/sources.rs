@@ -270,6 +270,42 @@ async fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     assert_nothing_half_made(folder.path());
 }
 
+/// A store that can get images from `address` only: one that is there, and one that is not.
+fn gallery(folder: &Path, address: &str, optional: bool) -> Store {
+    let head = head().replace("example.com/a:1", &format!("{address}/some/app:1"));
+    let absent = format!("[[image]]\nreference = \"{address}/some/app:2\"\nlicence = \"MIT\"\noptional = {optional}\n");
+    let lock = format!("component = []\n{absent}{head}");
+    let options = Options { cache: Some(folder.to_owned()), mirror: None };
+    Store::with(toml::from_str::<Lock>(&lock).unwrap(), options).unwrap()
+}
+
+#[tokio::test]
+async fn an_optional_image_that_nobody_has_is_told_and_the_others_are_had() {
+    let folder = TempDir::new().unwrap();
+    let address = serve(Shelf::default()).await;
+    let (there, absent) = (format!("{address}/some/app:1"), format!("{address}/some/app:2"));
+    let wanted = [absent.as_str(), there.as_str()];
+    let (had, missing) = gallery(folder.path(), &address, true).available(&wanted).await.unwrap();
+    assert_eq!(had.refs.keys().collect::<Vec<_>>(), [&there]);
+    let [missing] = &missing[..] else { panic!("{missing:?}") };
+    assert_eq!(missing.image, absent);
+    assert!(missing.reason.starts_with("no source has it: pull: could not get http://"), "{}", missing.reason);
+    assert!(missing.reason.contains("404") && !missing.reason.contains('\n'), "{}", missing.reason);
+    let failure = gallery(folder.path(), &address, false).available(&wanted).await.unwrap_err().to_string();
+    assert!(failure.contains("some/app:2") && failure.contains("404"), "{failure}");
+}
+
+/// What is built from this workspace has the workspace's version.
+#[test]
+fn members_of_the_workspace_have_its_version() {
+    let lock = Lock::load().unwrap();
+    let members: Vec<_> = lock.component.iter().filter(|component| component.workspace.is_some()).collect();
+    assert!(!members.is_empty());
+    for member in members {
+        assert_eq!(member.version, env!("CARGO_PKG_VERSION"), "{}", member.name);
+    }
+}
+
 /// The platform under test and the lock speak of the same release.
 #[test]
 fn the_lock_pins_what_the_platform_pins() {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::cache::Origin;
 
 /// A component that is ready for use.
@@ -26,4 +28,13 @@ pub struct ImageSet {
     pub refs: BTreeMap<String, String>,
     /// The images as artifacts.
     pub artifacts: Vec<Artifact>,
+}
+
+/// An optional image that no source has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its reference.
+    pub image: String,
+    /// Why it cannot be had, on one line.
+    pub reason: String,
 }

@@ -14,7 +14,7 @@ pub mod registry;
 pub mod store;
 pub mod unpacked;
 
-pub use artifact::{Artifact, ImageSet};
+pub use artifact::{Artifact, ImageSet, Missing};
 pub use cache::Origin;
 pub use lock::Lock;
 pub use store::{Operator, Options, Store};

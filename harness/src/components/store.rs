@@ -12,7 +12,7 @@ use tracing::info;
 use walkdir::WalkDir;
 
 use super::{
-    artifact::{Artifact, ImageSet},
+    artifact::{Artifact, ImageSet, Missing},
     cache::{Cache, Entry, Making, Origin, hash, hash_bytes},
     compose, debian,
     download::Web,
@@ -121,6 +121,28 @@ impl Store {
             set.artifacts.push(artifact);
         }
         Ok(set)
+    }
+
+    /// Gets images under the references that manifests use, except for the optional ones that no source has.
+    ///
+    /// # Errors
+    /// When no source has one that is not optional.
+    pub async fn available(&self, references: &[&str]) -> Result<(ImageSet, Vec<Missing>)> {
+        let (mut had, mut missing) = (Vec::new(), Vec::new());
+        for reference in references {
+            let wanted = self.lock.image(reference)?;
+            match self.image(wanted).await {
+                Err(failure) if wanted.optional => {
+                    let reason: Vec<&str> = failure.seen().lines().map(str::trim).collect();
+                    missing.push(Missing { image: wanted.reference.clone(), reason: reason.join(": ") });
+                }
+                outcome => {
+                    outcome?;
+                    had.push(*reference);
+                }
+            }
+        }
+        Ok((self.images(&had).await?, missing))
     }
 
     /// The operator: the `wanted` release, or the pinned one when a source has its chart and image, else the buildable one.

@@ -173,6 +173,7 @@ impl World {
             platform: wish.platform.clone(),
             root,
             operator: parts.operator.clone(),
+            missing: parts.missing.clone(),
             components: parts.provenance.clone(),
             digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
         };

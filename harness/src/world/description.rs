@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use trinity_emulators::config;
 
 use super::Cloud;
-use crate::judge::verdict::{Outcome, Verdict};
+use crate::{
+    components::Missing,
+    judge::verdict::{Outcome, Verdict},
+};
 
 /// A world that is up, as its owner wrote it down. Suites, `kubeconfig` and `down` read it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,6 +53,8 @@ pub struct Description {
     pub root: PathBuf,
     /// The operator under test.
     pub operator: Operator,
+    /// Optional images that no source has: what needs one cannot work in this world.
+    pub missing: Vec<Missing>,
     /// Where each component came from.
     pub components: Vec<Provenance>,
     /// Key of the equality-preserving digests of this run (hex).
@@ -89,6 +94,13 @@ impl Operator {
             format!("the platform works with external-secrets {}", self.pinned),
             Outcome::NotRun(why.into()),
         )]
+    }
+}
+
+impl Missing {
+    /// A verdict about what needs the image, about which this run cannot say anything.
+    pub fn not_run(&self) -> Verdict {
+        Verdict::new("images", format!("what needs {} works", self.image), Outcome::NotRun(self.reason.clone()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::description::{Operator, Provenance};
 use crate::{
-    components::{Artifact, ImageSet, Store, debian},
+    components::{Artifact, ImageSet, Missing, Store, debian},
     failure::Result,
 };
 
@@ -17,6 +17,8 @@ pub struct Parts {
     pub etcd: PathBuf,
     /// CoreDNS.
     pub coredns: PathBuf,
+    /// Prometheus, which evaluates queries for the harness itself.
+    pub prometheus: PathBuf,
     /// Argo CD's manifests.
     pub argocd: PathBuf,
     /// Charts to serve.
@@ -25,6 +27,8 @@ pub struct Parts {
     pub images: ImageSet,
     /// The same, unpacked.
     pub unpacked: PathBuf,
+    /// Optional images that no source has.
+    pub missing: Vec<Missing>,
     /// The operator under test.
     pub operator: Operator,
     /// Where everything came from.
@@ -35,10 +39,10 @@ impl Parts {
     /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one.
     ///
     /// # Errors
-    /// The first that no source has.
+    /// The first that no source has and no run can do without.
     pub async fn find(store: &Store, operator: Option<&str>) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
-        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "argocd-files"]).await?;
+        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "prometheus", "argocd-files"]).await?;
         let operator = store.operator(operator).await?;
         let references: Vec<&str> = store
             .lock
@@ -47,7 +51,7 @@ impl Parts {
             .map(|image| image.reference.as_str())
             .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
             .collect();
-        let mut images = store.images(&references).await?;
+        let (mut images, missing) = store.available(&references).await?;
         images.refs.extend(operator.image.refs);
         images.artifacts.extend(operator.image.artifacts);
         let unpacked = store.unpacked(&images).await?;
@@ -67,10 +71,12 @@ impl Parts {
             kubernetes: path("kubernetes"),
             etcd: path("etcd").join("etcd"),
             coredns: path("coredns").join("coredns"),
+            prometheus: path("prometheus").join("prometheus"),
             argocd: path("argocd-files").join("core-install.yaml"),
             charts: vec![operator.chart.path.join(format!("external-secrets-{}.tgz", operator.version))],
             images,
             unpacked,
+            missing,
             operator: Operator {
                 version: operator.version,
                 pinned: store.lock.operator.pinned.clone(),
