@@ -91,7 +91,7 @@ impl Bound {
         let issuer = Issuer::read(&config.issuer.url, &config.issuer.jwks, &config.issuer.key)?;
         let ground = Ground { clock: Clock::default(), trust: Trust::new(issuer) };
         let mut clouds = config.clouds.iter().map(|c| cloud::open(c, &ground)).collect::<Result<Vec<_>>>()?;
-        let stack = config.grafana.as_ref().map(|c| grafana::Stack::open(c, ground.clock.clone()).map(Arc::new));
+        let stack = config.grafana.as_ref().map(|c| grafana::Stack::open(c, Clock::default()).map(Arc::new));
         let stack = stack.transpose()?;
         clouds.extend(stack.clone().map(|stack| stack as Arc<dyn Cloud>));
         let authority = Authority::read(&config.authority.certificate, &config.authority.key)?;

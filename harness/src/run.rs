@@ -20,7 +20,7 @@ use crate::{
     },
     report::{Phases, conclusion, junit, table},
     suite::Suites,
-    trial::{Record, Trial, uninterrupted},
+    trial::{Halves, Record, Trial, uninterrupted},
     workspace,
     world::{Cloud, Engine, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
 };
@@ -111,7 +111,10 @@ async fn conduct(
             run,
             wish: subject.wish(*cloud, &folder).await?,
             engine: engine.socket(),
-            suites: Suites::new(nextest.clone(), &folder)?,
+            suites: Halves {
+                secrets: Suites::new(nextest.clone(), &folder.join("secrets"))?,
+                metrics: Suites::new(nextest.clone(), &folder.join("metrics"))?,
+            },
             compiled: compiled.clone(),
             keep: job.keep,
             report: folder,
@@ -137,7 +140,7 @@ async fn conduct(
     let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
     let of_run = not_run.chain(central::verdicts(&answers, &records));
     let verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
-    let suites: Vec<&Path> = records.iter().map(|r| r.junit.as_path()).collect();
+    let suites: Vec<&Path> = records.iter().flat_map(|r| &r.junit).map(PathBuf::as_path).collect();
     junit::write(&report.join("junit.xml"), &suites, &verdicts, &parts.provenance)?;
     Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
 }

@@ -34,6 +34,17 @@ use crate::{
 /// The suites' compilation, which all trials of a run wait for.
 pub type Compiled = Shared<BoxFuture<'static, Result<()>>>;
 
+/// What the suites about metrics are together.
+const METRICS: &str = "all claims about metrics";
+
+/// The suites of a world. Those about metrics wait for samples most of the time, and run beside the others.
+pub struct Halves {
+    /// Secrets and identities.
+    pub secrets: Suites,
+    /// Metrics.
+    pub metrics: Suites,
+}
+
 /// What a trial needs of its run.
 pub struct Trial<'a> {
     /// Where worlds live.
@@ -47,7 +58,7 @@ pub struct Trial<'a> {
     /// Socket of the Prometheus behind Grafana Cloud.
     pub engine: &'a Path,
     /// nextest with the suites.
-    pub suites: Suites,
+    pub suites: Halves,
     /// Their compilation.
     pub compiled: Compiled,
     /// Whether the world shall outlive the run.
@@ -68,8 +79,8 @@ pub struct Record {
     pub phases: Vec<(&'static str, Duration)>,
     /// Most memory that the world has used at once (bytes); nothing when it was never measured.
     pub memory: Option<u64>,
-    /// The suites' JUnit file, when they have run.
-    pub junit: PathBuf,
+    /// The suites' JUnit files, when they have run.
+    pub junit: [PathBuf; 2],
 }
 
 impl Record {
@@ -127,7 +138,8 @@ impl Trial<'_> {
             }
         }
         let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud)).collect();
-        let (phases, junit) = (phases.end(), self.suites.junit().to_owned());
+        let junit = [&self.suites.secrets, &self.suites.metrics].map(|suites| suites.junit().to_owned());
+        let phases = phases.end();
         Ok(Record { cloud, verdicts, secrets, phases, memory, junit })
     }
 
@@ -151,9 +163,9 @@ impl Trial<'_> {
         let verdict = platform(world, &client).await?;
         let up = !verdict.failed();
         verdicts.push(verdict);
-        let (group, claim) = ("suites", "all claims");
         if !up {
-            verdicts.push(Verdict::new(group, claim, Outcome::NotRun("the platform did not come up".into())));
+            let why = Outcome::NotRun("the platform did not come up".into());
+            verdicts.push(Verdict::new("suites", "all claims", why));
             return Ok(());
         }
         phases.next("metrics");
@@ -162,16 +174,16 @@ impl Trial<'_> {
         verdicts.push(verdict);
         phases.next("suites");
         self.compiled.clone().await?;
-        let begun = Instant::now();
-        let outcome = match self.suites.run(world, arrive).await? {
-            true => Outcome::Passed,
-            false => Outcome::Failed("see the claims above and in the JUnit file".into()),
-        };
-        verdicts.push(Verdict::new(group, claim, outcome).took(begun.elapsed()));
-        if !arrive {
-            let why = Outcome::NotRun("samples do not arrive".into());
-            verdicts.push(Verdict::new(group, "all claims about metrics", why));
-        }
+        let (secrets, samples) = tokio::try_join!(
+            run(&self.suites.secrets, world, "all claims about secrets", "not binary(metrics)"),
+            async {
+                match arrive {
+                    true => run(&self.suites.metrics, world, METRICS, "binary(metrics)").await,
+                    false => Ok(Verdict::new("suites", METRICS, Outcome::NotRun("samples do not arrive".into()))),
+                }
+            },
+        )?;
+        verdicts.extend([secrets, samples]);
         Ok(())
     }
 
@@ -193,6 +205,16 @@ impl Trial<'_> {
         }
         Ok(secrets)
     }
+}
+
+/// Runs suites; their verdict is one.
+async fn run(suites: &Suites, world: &Description, claim: &str, filter: &str) -> Result<Verdict> {
+    let begun = Instant::now();
+    let outcome = match suites.run(world, filter).await? {
+        true => Outcome::Passed,
+        false => Outcome::Failed("see the claims above and in the JUnit file".into()),
+    };
+    Ok(Verdict::new("suites", claim, outcome).took(begun.elapsed()))
 }
 
 /// Does `work`, unless somebody ends the run by SIGINT or SIGTERM.

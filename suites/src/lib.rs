@@ -1,6 +1,7 @@
 //! What the conformance tests share: the world they run against, and claims about it that fail with a cause.
 
 pub mod caller;
+pub mod metrics;
 pub mod snapshot;
 
 use std::{path::PathBuf, time::Duration};

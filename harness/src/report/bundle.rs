@@ -51,7 +51,7 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
             for pod in pods {
                 let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
                 let api = Api::<Pod>::namespaced(client.clone(), &namespace);
-                for container in pod.spec.iter().flat_map(|s| &s.containers) {
+                for container in pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers)) {
                     let params = LogParams {
                         container: Some(container.name.clone()),
                         tail_lines: Some(2000),
