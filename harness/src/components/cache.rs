@@ -27,7 +27,7 @@ pub enum Origin {
     Download,
     /// An image registry.
     Pull,
-    /// Built on this machine from published sources.
+    /// Built on this machine from sources, published ones or those of this workspace.
     Build,
     /// Packages of Debian.
     Debian,

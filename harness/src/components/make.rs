@@ -194,9 +194,8 @@ impl Store {
             .args(["build", "--release", "--locked", "--quiet", "--package", package, "--target", TARGET])
             .env("CARGO_TARGET_DIR", &target)
             // Build scripts and macros run on this machine: with a target named, the flags are not for them.
-            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
-            .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
             .folder(&workspace())
             .output()
             .await?;

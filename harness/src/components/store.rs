@@ -432,7 +432,7 @@ const fn attempt(origin: Origin) -> &'static str {
         Origin::Mirror => "looking in the mirror folder",
         Origin::Download => "downloading the release",
         Origin::Pull => "pulling",
-        Origin::Build => "building from published sources",
+        Origin::Build => "building from sources",
         Origin::Debian => "installing from Debian",
         Origin::PyPI => "installing from PyPI",
     }
@@ -445,4 +445,18 @@ fn plain(reference: &str) -> String {
 
 fn first_line(failure: &Failure) -> String {
     failure.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_made_from_its_own_files_and_the_workspaces_manifests() {
+        let files = sources_of(&Workspace { package: "mandelbrot".into() }).unwrap();
+        for file in ["Cargo.lock", "Cargo.toml", "mandelbrot/Cargo.toml", "mandelbrot/src/main.rs"] {
+            assert!(files.contains(&workspace().join(file)), "{file}: {files:?}");
+        }
+        assert!(sources_of(&Workspace { package: "absent".into() }).is_err());
+    }
 }
