@@ -84,9 +84,9 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether samples of the world were seen to arrive.
+    /// Whether the suites have sent load and samples through the world.
     pub fn sends(&self) -> bool {
-        self.verdicts.iter().any(|v| v.group == "metrics" && v.outcome == Outcome::Passed)
+        self.verdicts.iter().any(|v| v.claim == METRICS && matches!(v.outcome, Outcome::Passed | Outcome::Failed(_)))
     }
 }
 
@@ -115,7 +115,7 @@ impl Trial<'_> {
                     verdicts.push(unfinished(&phases, &failure));
                 }
                 phases.next("report");
-                verdicts.push(outside::verdict(&description.journal)?);
+                verdicts.push(outside::verdict(&description.journal, &description.missing)?);
                 let described = self.describe(&description, &values, verdicts.iter().any(Verdict::failed)).await;
                 memory = world.memory_peak();
                 phases.next("teardown");

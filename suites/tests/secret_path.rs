@@ -11,9 +11,10 @@ use kube::{
 };
 use rstest::rstest;
 use serde_json::{Value, json};
-use suites::{Cloud, Subject, hold, snapshot};
+use suites::{Cloud, DEADLINE, Subject, hold, snapshot};
 use trinity_e2e::{
     gitops::argocd::NAMESPACE as ARGOCD,
+    judge::missing,
     observe::{Expectation, condition, kinds::Kind},
     report::digest::Digester,
 };
@@ -36,8 +37,11 @@ async fn backend(subject: &Subject) -> String {
 #[tokio::test]
 async fn applications_are_synced_and_healthy(#[case] cloud: Cloud) {
     let subject = Subject::find(cloud).await;
-    for part in ["root", "workloads", "secrets", "secrets-demo"] {
-        let name = format!("trinity-{part}-{}", cloud.name());
+    let root = format!("trinity-root-{cloud}");
+    let what = format!("{root} and all its applications are Synced and Healthy");
+    hold(missing::settled(&subject.client, &subject.world, &root, &what, DEADLINE).await);
+    for part in ["workloads", "secrets", "secrets-demo"] {
+        let name = format!("trinity-{part}-{cloud}");
         let api = Kind::Application.within(&subject.client, ARGOCD);
         let what = format!("application {name} is Synced and Healthy");
         hold(subject.see(api, &name, &what, condition::synced_and_healthy).await);

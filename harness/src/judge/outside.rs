@@ -5,15 +5,18 @@ use std::{collections::BTreeSet, path::Path};
 use trinity_emulators::journal;
 
 use super::verdict::{Outcome, Verdict};
-use crate::failure::{Attempt, Result};
+use crate::{
+    components::Missing,
+    failure::{Attempt, Result},
+};
 
-/// A verdict on the whole journal of a world.
+/// A verdict on the whole journal of a world. Of the images `missing` it was known before that nobody has them.
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn verdict(journal: &Path) -> Result<Verdict> {
+pub fn verdict(journal: &Path, missing: &[Missing]) -> Result<Verdict> {
     let lines = journal::read(journal).attempting(|| "judge the calls to the outside".into())?;
-    let outcome = match findings(&lines) {
+    let outcome = match findings(&lines, missing) {
         findings if findings.is_empty() => Outcome::Passed,
         findings => {
             Outcome::Failed(format!("{}\n  next: declare the host, or find out what calls it", findings.join("\n")))
@@ -23,9 +26,10 @@ pub fn verdict(journal: &Path) -> Result<Verdict> {
 }
 
 /// What each unexpected call was, once.
-fn findings(lines: &[journal::Line]) -> Vec<String> {
-    let found: BTreeSet<String> =
-        lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default()).collect();
+fn findings(lines: &[journal::Line], missing: &[Missing]) -> Vec<String> {
+    let known = |reason: &String| missing.iter().any(|m| reason.contains(&m.image));
+    let reasons = lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default());
+    let found: BTreeSet<String> = reasons.filter(|reason| !known(reason)).collect();
     found.into_iter().collect()
 }
 
@@ -44,7 +48,9 @@ mod tests {
         .iter()
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
-        assert_eq!(findings(&lines), ["nothing here plays https://example.com/"]);
-        assert!(findings(&lines[..1]).is_empty());
+        assert_eq!(findings(&lines, &[]), ["nothing here plays https://example.com/"]);
+        assert!(findings(&lines[..1], &[]).is_empty());
+        let known = Missing { image: "https://example.com/".into(), reason: String::new() };
+        assert!(findings(&lines, &[known]).is_empty());
     }
 }
