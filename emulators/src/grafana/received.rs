@@ -48,6 +48,8 @@ pub struct Push {
     pub user: String,
     /// Name of its token, when it was let in.
     pub token: String,
+    /// How often it was tried before, as its sender says (`Retry-Attempt`).
+    pub attempt: u32,
     /// HTTP status of the answer.
     pub status: u16,
     /// Why it was refused.
@@ -76,6 +78,8 @@ pub(super) struct Sender {
     pub user: String,
     /// Name of the token.
     pub token: String,
+    /// How often it has tried before.
+    pub attempt: u32,
 }
 
 /// The record.
@@ -137,11 +141,11 @@ impl Received {
     fn note(&self, what: impl FnOnce(&mut Inner) -> (Sender, u16, Option<String>, Vec<Sample>)) {
         // Whoever panicked with the lock has left a record that can be read all the same.
         let mut inner = self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (Sender { user, token }, status, refusal, samples) = what(&mut inner);
+        let (Sender { user, token, attempt }, status, refusal, samples) = what(&mut inner);
         inner.latest += 1;
         let number = inner.latest;
         inner.samples += samples.len();
-        inner.writes.push_back(Push { number, time: Timestamp::now(), user, token, status, refusal, samples });
+        inner.writes.push_back(Push { number, time: Timestamp::now(), user, token, attempt, status, refusal, samples });
         while inner.samples > SAMPLES
             && let Some(old) = inner.writes.pop_front()
         {

@@ -2,7 +2,7 @@
 //! (that of a missing scope and of missing credentials excepted, which no source here confirms); those of Mimir are in
 //! its source, pkg/distributor and pkg/util/globalerror.
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::{Answer, Request, cloud::Trouble, journal::Note};
@@ -99,13 +99,18 @@ pub(super) fn trouble(request: &Request, trouble: Trouble) -> Answer {
     later(request, Answer::text(status, text)).noting(note)
 }
 
+/// How often the sender has tried before, as it says.
+pub(super) fn attempt(headers: &HeaderMap) -> u32 {
+    headers.get("retry-attempt").and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0)
+}
+
 /// Says when to come again, as Mimir does for what may pass: from six seconds, doubled with each attempt, to 96; Mimir
 /// varies it by half in both directions.
 fn later(request: &Request, mut answer: Answer) -> Answer {
     let status = answer.response.status();
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-        let attempt = request.headers().get("retry-attempt").and_then(|v| v.to_str().ok()?.parse::<u32>().ok());
-        let seconds = 6_u64.saturating_mul(1 << attempt.unwrap_or(1).clamp(1, 5).saturating_sub(1)).min(96);
+        let attempt = attempt(request.headers()).clamp(1, 5);
+        let seconds = 6_u64 << (attempt - 1);
         answer.response.headers_mut().insert("retry-after", HeaderValue::from(seconds));
     }
     answer

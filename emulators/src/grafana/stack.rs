@@ -77,7 +77,11 @@ impl Stack {
             let policy = tokens.declared.grafana_cloud_access_policy.get(&token.access_policy);
             policy.is_some_and(|policy| policy.scopes.iter().any(|s| s == scope))
         });
-        if may { Ok(Sender { user, token: name.clone() }) } else { Err(Refusal::Scope(scope.to_owned())) }
+        if may {
+            Ok(Sender { user, token: name.clone(), attempt: refusal::attempt(headers) })
+        } else {
+            Err(Refusal::Scope(scope.to_owned()))
+        }
     }
 
     /// Answers a query by the engine.

@@ -23,7 +23,7 @@ const USER: &str = "1234567";
 fn stack() -> Stack {
     let declared = format!("{}/../fixtures/worlds/grafana.yaml", env!("CARGO_MANIFEST_DIR")).into();
     let stack = Stack::open(&config::Grafana { declared, engine: None }, Clock::default()).unwrap();
-    let values = [("grafana_password", "glc_writer"), ("grafana_reader", "glc_reader")];
+    let values = [("grafana_password", "glc_writer"), ("grafana_reader", "glc_reader"), ("grafana_next", "glc_next")];
     stack.issue(&values.map(|(k, v)| (k.to_owned(), v.to_owned())).into()).unwrap();
     stack
 }

@@ -248,6 +248,7 @@ mod tests {
             time: jiff::Timestamp::UNIX_EPOCH,
             user: "1".into(),
             token: "write".into(),
+            attempt: 0,
             status,
             refusal: (status != 200).then(|| "invalid token".into()),
             samples: samples.collect(),

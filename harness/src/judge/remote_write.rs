@@ -232,6 +232,7 @@ mod tests {
             time: Timestamp::UNIX_EPOCH,
             user: "1".into(),
             token: "write".into(),
+            attempt: 0,
             status: 200,
             refusal: None,
             samples: samples.collect(),
