@@ -1,6 +1,7 @@
 //! Declared clouds: YAML in the words of each cloud's Terraform provider, resource type → name → attributes, in which a
 //! run fills in its facts. Several documents are one declaration. `locals` says which account, project or tenant it is,
-//! see [`crate::config::Cloud::read`]. Values are never in the file, only their names.
+//! see [`crate::config::Cloud::read`], and `nodes`, which the harness reads, how large the cluster is. Values are never in
+//! the file, only their names.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,9 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, fact
             }
         }
     }
-    resources.remove("locals");
+    for about in ["locals", "nodes"] {
+        resources.remove(about);
+    }
     serde_yaml::from_value(resources.into()).attempting(attempted)
 }
 
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn documents_are_merged_and_facts_filled_in() {
-        let text = "locals: {b: 1}\nkind: {a: '${who}-${value:x}'}\n---\nkind: {c: d}\n";
+        let text = "locals: {b: 1}\nnodes: {count: 2}\nkind: {a: '${who}-${value:x}'}\n---\nkind: {c: d}\n";
         let kinds: Kinds = read(text, "test", &[("who", "me")]).unwrap();
         let kind = [("a", "me-${value:x}"), ("c", "d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(kinds, Kinds::from([("kind".to_owned(), kind.into())]));

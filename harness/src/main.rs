@@ -20,6 +20,7 @@ use trinity_e2e::{
     selftest, workspace,
     world::{
         Cloud, Description, Run,
+        nodes::Asked,
         outside::Outside,
         ownership::{Estate, State},
         sweep::{Which, sweep},
@@ -66,6 +67,8 @@ enum Task {
         /// Break a copy of the platform or of its cloud with this fault of the catalogue.
         #[arg(long)]
         fault: Option<String>,
+        #[command(flatten)]
+        nodes: Asked,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
@@ -165,8 +168,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { cloud, platform, operator, keep, fault, report } => {
-            let job = Job { clouds: cloud, platform, operator, fault, keep, report };
+        Task::E2e { cloud, platform, operator, keep, fault, nodes, report } => {
+            let job = Job { clouds: cloud, platform, operator, fault, nodes, keep, report };
             Ok(match e2e(&store()?, &job).await? {
                 Conclusion::Passed => ExitCode::SUCCESS,
                 Conclusion::Failed => ExitCode::FAILURE,

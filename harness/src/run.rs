@@ -21,7 +21,7 @@ use crate::{
     suite::Suites,
     trial::{Record, Trial, uninterrupted},
     workspace,
-    world::{Cloud, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
+    world::{Cloud, Nodes, Parts, Run, bringup::Wish, declared::declaration, nodes::Asked, ownership::Estate, sweep},
 };
 
 /// What to run.
@@ -35,6 +35,8 @@ pub struct Job {
     pub operator: Option<String>,
     /// A fault of the catalogue to break a copy with.
     pub fault: Option<String>,
+    /// The worlds' nodes, where they shall not be as declared.
+    pub nodes: Asked,
     /// Leave the worlds running.
     pub keep: bool,
     /// Folder for reports; the run makes one of its own in it.
@@ -63,7 +65,8 @@ pub async fn e2e(store: &Store, job: &Job) -> Result<Conclusion> {
     let mut phases = Phases::begin("run", "sweep");
     let subject = Subject::find(store, job)?;
     let estate = Estate::open()?;
-    preflight::check(estate.root(), &store.cache().blobs(), subject.clouds.len() as u64)?;
+    let worlds = subject.clouds.len() as u64;
+    preflight::check(estate.root(), &store.cache().blobs(), worlds, subject.further_nodes()?)?;
     tidy(&estate, store)?;
     let concluded =
         Run::during(&estate, async |run| conduct(store, job, &subject, &estate, run, &mut phases).await).await;
@@ -133,6 +136,7 @@ struct Subject {
     worlds: PathBuf,
     clouds: Vec<Cloud>,
     fault: Option<String>,
+    nodes: Asked,
 }
 
 impl Subject {
@@ -149,6 +153,7 @@ impl Subject {
             worlds: workspace().join("fixtures/worlds"),
             clouds: job.clouds.clone(),
             fault: job.fault.clone(),
+            nodes: job.nodes,
         };
         // Named twice is named once; the order is that of reports.
         subject.clouds.sort();
@@ -159,6 +164,7 @@ impl Subject {
         for cloud in &subject.clouds {
             argocd::root_file(&subject.platform, *cloud, None)?;
             subject.fault(*cloud)?;
+            subject.nodes(*cloud)?;
         }
         Ok(subject)
     }
@@ -182,6 +188,16 @@ impl Subject {
         found(&clouds, &|cloud| self.fault(cloud).map(|_| ()))
     }
 
+    /// Nodes beside the first of each world.
+    fn further_nodes(&self) -> Result<u64> {
+        let further = |cloud: &Cloud| Ok(u64::from(self.nodes(*cloud)?.count - 1));
+        self.clouds.iter().map(further).sum()
+    }
+
+    fn nodes(&self, cloud: Cloud) -> Result<Nodes> {
+        Nodes::find(&self.worlds.join(format!("{cloud}.yaml")), self.nodes)
+    }
+
     fn fault(&self, cloud: Cloud) -> Result<Option<Fault>> {
         self.fault.as_ref().map(|name| Fault::read(&workspace().join("fixtures/faults"), cloud, name)).transpose()
     }
@@ -190,7 +206,7 @@ impl Subject {
     fn headline(&self, job: &Job, parts: &Parts) -> String {
         let clouds: Vec<&str> = self.clouds.iter().map(|cloud| cloud.name()).collect();
         let clouds = clouds.join(", ");
-        let mut line = format!("platform {}, clouds {clouds}, {}", job.platform.display(), parts.operator);
+        let mut line = format!("platform {}, clouds {clouds}, {}{}", job.platform.display(), parts.operator, job.nodes);
         if let Some(fault) = &self.fault {
             line += &format!(", broken on purpose: {fault}");
         }
@@ -206,9 +222,8 @@ impl Subject {
             ),
             None => (self.platform.clone(), self.worlds.clone()),
         };
-        let declared = report.join("declared.yaml");
-        fs::write(&declared, declaration(&worlds.join(format!("{cloud}.yaml")), cloud)?)
-            .attempting(|| format!("write {}", declared.display()))?;
-        Ok(Wish { cloud, platform, declared })
+        let (world, declared) = (worlds.join(format!("{cloud}.yaml")), report.join("declared.yaml"));
+        fs::write(&declared, declaration(&world, cloud)?).attempting(|| format!("write {}", declared.display()))?;
+        Ok(Wish { cloud, platform, declared, nodes: Nodes::find(&world, self.nodes)? })
     }
 }

@@ -10,7 +10,10 @@ use kube::{
 };
 use trinity_emulators::journal;
 
-use super::drift;
+use super::{
+    drift,
+    shortage::{self, Shortage},
+};
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{kinds::Kind, wait},
@@ -50,6 +53,8 @@ pub enum Cause {
         /// The Pod that wants it.
         pod: String,
     },
+    /// No node has room for a Pod.
+    NoRoom(Shortage),
     /// Git and the cluster differ for ever.
     Drift {
         /// Application.
@@ -90,6 +95,7 @@ impl fmt::Display for Cause {
                 f,
                 "{pod} wants {image}, which neither the component lock nor its own registry has\n  next: correct the reference, put the image into a mirror folder, or run where its registry can be reached"
             ),
+            Self::NoRoom(shortage) => shortage.fmt(f),
             Self::Drift { application, fields } => write!(
                 f,
                 "{application} stays OutOfSync, because the API server fills in list defaults that Git does not pin: {}\n  next: write these fields into Git with the values that the cluster has",
@@ -149,6 +155,7 @@ impl Cause {
             Self::ValueMissing { .. } => "value-missing",
             Self::NoEnabledVersion { .. } => "no-enabled-version",
             Self::ImageUnavailable { .. } => "image-unavailable",
+            Self::NoRoom(shortage) => shortage.cause(),
             Self::Drift { .. } => "drift",
         }
     }
@@ -231,6 +238,7 @@ pub async fn first(client: &Client, world: &Description) -> Result<Cause> {
     tokio::select! {
         cause = from_events(client, world) => cause,
         cause = from_applications(client, world) => cause,
+        shortage = shortage::first(client, world) => shortage.map(Cause::NoRoom),
     }
 }
 

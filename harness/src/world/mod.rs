@@ -4,6 +4,7 @@ pub mod bringup;
 pub mod cloud;
 pub mod declared;
 pub mod description;
+pub mod nodes;
 pub mod outside;
 pub mod ownership;
 pub mod parts;
@@ -13,6 +14,7 @@ pub mod sweep;
 pub use bringup::World;
 pub use cloud::Cloud;
 pub use description::Description;
+pub use nodes::Nodes;
 pub use parts::Parts;
 pub use run::Run;
 
