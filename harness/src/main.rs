@@ -17,7 +17,9 @@ use trinity_e2e::{
     judge::verdict::Conclusion,
     report::progress,
     run::{Job, e2e},
-    selftest, workspace,
+    selftest,
+    sizing::{self, Question},
+    workspace,
     world::{
         Cloud, Description, Run,
         nodes::Asked,
@@ -72,6 +74,17 @@ enum Task {
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
+    },
+    /// Tells before anything runs whether the nodes have room for all Pods of the platform; exit code 1 when not.
+    Capacity {
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Working tree of the platform.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        #[command(flatten)]
+        nodes: Asked,
     },
     /// Plays one cloud on this machine's loopback, for clients that find it there under its real host names.
     Emulators {
@@ -175,6 +188,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
                 Conclusion::Failed => ExitCode::FAILURE,
                 Conclusion::Unproven => ExitCode::from(UNPROVEN),
             })
+        }
+        Task::Capacity { cloud, platform, nodes } => {
+            Ok(exit(sizing::answer(&store()?, &Question { clouds: cloud, platform, nodes }).await?))
         }
         Task::Emulators { cloud, port, metadata, seed, values, issuer, keys, folder } => {
             let alone = Alone {

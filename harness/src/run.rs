@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// What to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Job {
     /// The clouds; when none is named, all that the platform has (and that the fault can break).
     pub clouds: Vec<Cloud>,
@@ -64,9 +64,10 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 pub async fn e2e(store: &Store, job: &Job) -> Result<Conclusion> {
     let mut phases = Phases::begin("run", "sweep");
     let subject = Subject::find(store, job)?;
+    let further = subject.further_nodes()?;
     let estate = Estate::open()?;
     let worlds = subject.clouds.len() as u64;
-    preflight::check(estate.root(), &store.cache().blobs(), worlds, subject.further_nodes()?)?;
+    preflight::check(estate.root(), &store.cache().blobs(), worlds, further)?;
     tidy(&estate, store)?;
     let concluded =
         Run::during(&estate, async |run| conduct(store, job, &subject, &estate, run, &mut phases).await).await;
@@ -131,16 +132,22 @@ async fn conduct(
 }
 
 /// What the job names. A name that means nothing is refused before anything is made.
-struct Subject {
-    platform: PathBuf,
+pub(crate) struct Subject {
+    /// Working tree of the platform.
+    pub(crate) platform: PathBuf,
     worlds: PathBuf,
-    clouds: Vec<Cloud>,
+    /// The clouds, in the order of reports.
+    pub(crate) clouds: Vec<Cloud>,
     fault: Option<String>,
     nodes: Asked,
 }
 
 impl Subject {
-    fn find(store: &Store, job: &Job) -> Result<Self> {
+    /// Finds everything that the job names.
+    ///
+    /// # Errors
+    /// The first name that means nothing.
+    pub(crate) fn find(store: &Store, job: &Job) -> Result<Self> {
         let platform = job.platform.canonicalize().map_err(|e| {
             Failure::new(format!("find the platform {}", job.platform.display()), e)
                 .next("--platform names a folder with the platform's Git tree")
@@ -188,13 +195,20 @@ impl Subject {
         found(&clouds, &|cloud| self.fault(cloud).map(|_| ()))
     }
 
-    /// Nodes beside the first of each world.
+    /// Number of nodes beside the first of each world, all of which this machine can have.
     fn further_nodes(&self) -> Result<u64> {
-        let further = |cloud: &Cloud| Ok(u64::from(self.nodes(*cloud)?.count - 1));
+        let further = |cloud: &Cloud| {
+            let nodes = self.nodes(*cloud)?;
+            nodes.possible().map(|()| u64::from(nodes.count - 1))
+        };
         self.clouds.iter().map(further).sum()
     }
 
-    fn nodes(&self, cloud: Cloud) -> Result<Nodes> {
+    /// The nodes of a cloud's world.
+    ///
+    /// # Errors
+    /// When no world has such nodes.
+    pub(crate) fn nodes(&self, cloud: Cloud) -> Result<Nodes> {
         Nodes::find(&self.worlds.join(format!("{cloud}.yaml")), self.nodes)
     }
 

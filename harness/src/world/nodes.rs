@@ -61,12 +61,12 @@ impl Nodes {
     /// The nodes that the world in `file` has, unless something else is asked for.
     ///
     /// # Errors
-    /// When the file cannot be understood, or this machine cannot have such nodes.
+    /// When the file cannot be understood, or no world has so many nodes or such small ones.
     pub fn find(file: &Path, asked: Asked) -> Result<Self> {
         let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
         let declared = Self::declared(&text).attempting(|| format!("read the nodes of {}", file.display()))?;
         let nodes = Self { count: asked.nodes.unwrap_or(declared.count), cpu: asked.node_cpu.or(declared.cpu) };
-        nodes.check(machine()?.cpu)?;
+        nodes.check()?;
         Ok(nodes)
     }
 
@@ -80,7 +80,7 @@ impl Nodes {
         first.map_or_else(|| Ok(Self::default()), |first| World::deserialize(first).map(|world| world.nodes))
     }
 
-    fn check(self, machine: Cpu) -> Result<()> {
+    fn check(self) -> Result<()> {
         let Self { count, cpu } = self;
         if count == 0 || count > Node::MOST {
             return Err(Failure::new(
@@ -89,7 +89,23 @@ impl Nodes {
             )
             .next("correct --nodes, or nodes.count in the world's file"));
         }
-        let Some(cpu) = cpu.filter(|cpu| *cpu == Cpu(0) || *cpu > machine) else {
+        if cpu == Some(Cpu(0)) {
+            return Err(Failure::new("make nodes without CPU", "no Pod could request any")
+                .next("correct --node-cpu, or nodes.cpu in the world's file"));
+        }
+        Ok(())
+    }
+
+    /// Checks that this machine can have such nodes.
+    ///
+    /// # Errors
+    /// When they are larger than the machine.
+    pub fn possible(self) -> Result<()> {
+        self.within(machine()?.cpu)
+    }
+
+    fn within(self, machine: Cpu) -> Result<()> {
+        let Some(cpu) = self.cpu.filter(|cpu| *cpu > machine) else {
             return Ok(());
         };
         Err(Failure::new(format!("make nodes with {cpu} CPU"), format!("a node of this machine has up to {machine}"))
@@ -161,13 +177,14 @@ mod tests {
 
     #[test]
     fn nodes_that_the_machine_cannot_have_are_refused() {
-        let check = |count, cpu: Option<u64>| Nodes { count, cpu: cpu.map(Cpu) }.check(Cpu(2000));
-        check(8, Some(2000)).unwrap();
-        check(1, None).unwrap();
-        for (count, cpu) in [(0, None), (9, None), (1, Some(0)), (1, Some(2001))] {
-            assert!(check(count, cpu).unwrap_err().to_string().contains("next: correct"), "{count} {cpu:?}");
+        let nodes = |count, cpu: Option<u64>| Nodes { count, cpu: cpu.map(Cpu) };
+        for (count, cpu) in [(8, Some(2000)), (1, None)] {
+            nodes(count, cpu).check().and_then(|()| nodes(count, cpu).within(Cpu(2000))).unwrap();
         }
-        let failure = check(1, Some(2500)).unwrap_err().to_string();
+        for (count, cpu) in [(0, None), (9, None), (1, Some(0))] {
+            assert!(nodes(count, cpu).check().unwrap_err().to_string().contains("next: correct"), "{count} {cpu:?}");
+        }
+        let failure = nodes(1, Some(2500)).within(Cpu(2000)).unwrap_err().to_string();
         assert!(failure.contains("2500m") && failure.contains("up to 2\n"), "{failure}");
     }
 

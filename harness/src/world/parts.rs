@@ -47,6 +47,7 @@ impl Parts {
             .map(|image| image.reference.as_str())
             .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
             .collect();
+        let charts = vec![operator.archive()];
         let mut images = store.images(&references).await?;
         images.refs.extend(operator.image.refs);
         images.artifacts.extend(operator.image.artifacts);
@@ -68,7 +69,7 @@ impl Parts {
             etcd: path("etcd").join("etcd"),
             coredns: path("coredns").join("coredns"),
             argocd: path("argocd-files").join("core-install.yaml"),
-            charts: vec![operator.chart.path.join(format!("external-secrets-{}.tgz", operator.version))],
+            charts,
             images,
             unpacked,
             operator: Operator {
