@@ -71,7 +71,8 @@ fn a_second_node_makes_room() {
     told.assert_says("verdict    fits");
 
     machine.run_e2e(&with(&platform, &["--nodes", "2", "--keep"])).assert_success();
-    let cluster = Cluster::find(&machine, "gcp");
+    let world = fs::read_dir(machine.state().join("worlds")).unwrap().flatten().next().unwrap().file_name();
+    let cluster = Cluster::find(&machine, &world.to_string_lossy());
     let template = "jsonpath={range .items[*]}{.metadata.name} {.status.allocatable.cpu}\n{end}";
     assert_eq!(cluster.kubectl(&["get", "nodes", "-o", template]), format!("node {NODE}\nnode-2 {NODE}\n"));
     let template = "jsonpath={range .items[*]}{.spec.nodeName} {.metadata.name}\n{end}";

@@ -26,7 +26,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The kept world whose name begins with `world`, as `trinity-e2e kubeconfig` tells it.
+    /// The kept world of this name, as `trinity-e2e kubeconfig` tells it.
     pub fn find(machine: &Machine, world: &str) -> Self {
         let told = machine.run(&["kubeconfig", world]);
         told.assert_success();
