@@ -1,4 +1,5 @@
-//! Whether a platform has room on its nodes, told before anything runs.
+//! Whether a platform has room on its nodes, told before anything runs. Pods that an operator makes of its own kinds are
+//! known to a running cluster only.
 
 use std::path::PathBuf;
 

@@ -256,6 +256,13 @@ impl Renderer {
     ) -> Result<String> {
         let default = Helm::default();
         let helm = helm.unwrap_or(&default);
+        let mut texts = helm.parameters.iter().map(|parameter| &parameter.value).chain(&helm.value_files);
+        if let Some(text) = texts.find(|text| text.contains("ARGOCD_APP_") || text.contains("ARGOCD_ENV_")) {
+            return Err(Failure::new(
+                "find its values",
+                format!("{text} is for Argo CD's build environment to fill in"),
+            ));
+        }
         let mut run = Run::new(&self.helm)
             .arg("template")
             .arg(folder)
@@ -418,7 +425,8 @@ mod tests {
     }
 
     async fn failure(source: &str) -> String {
-        let (platform, renderer) = renderer(&[("root.yaml", &application("root", source))]);
+        let files = [("root.yaml", application("root", source)), ("chart/Chart.yaml", String::new())];
+        let (platform, renderer) = renderer(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
         renderer.applications(&platform.path().join("root.yaml")).await.unwrap_err().to_string()
     }
 
@@ -456,6 +464,7 @@ mod tests {
             ("chart: some, targetRevision: 2.0.0", "there is no some-2.0.0.tgz, only some-1.0.0.tgz"),
             ("path: ., kustomize: {namePrefix: x}", "unknown field `kustomize`"),
             ("path: ., plugin: {}", "unknown field `plugin`"),
+            ("path: chart, helm: {parameters: [{name: a, value: $ARGOCD_APP_NAME}]}", "build environment"),
             ("targetRevision: main", "neither a path nor a chart"),
         ] {
             let failure = failure(source).await;
