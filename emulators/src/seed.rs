@@ -1,6 +1,7 @@
 //! Declared clouds: YAML in the words of each cloud's Terraform provider, resource type → name → attributes, in which a
 //! run fills in its facts. Several documents are one declaration. `locals` says which account, project or tenant it is,
-//! see [`crate::config::Cloud::read`]. Values are never in the file, only their names.
+//! see [`crate::config::Cloud::read`], and `nodes`, which the harness reads, how large the cluster is. Values are never in
+//! the file, only their names.
 
 use std::collections::BTreeMap;
 
@@ -32,17 +33,20 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, fact
             }
         }
     }
-    resources.remove("locals");
+    for about in ["locals", "nodes"] {
+        resources.remove(about);
+    }
     serde_yaml::from_value(resources.into()).attempting(attempted)
 }
 
-/// The value that `${value:<name>}` stands for; `of` says whose it is.
+/// The value that `${value:<name>}` stands for, and whatever text follows; `of` says whose it is.
 ///
 /// # Errors
 /// When the run does not supply it.
 pub(crate) fn value(reference: &str, of: &str, values: &BTreeMap<String, String>) -> Result<String> {
-    let name = reference.strip_prefix("${value:").and_then(|rest| rest.strip_suffix('}'));
-    name.and_then(|name| values.get(name)).cloned().ok_or_else(|| {
+    let parts = reference.strip_prefix("${value:").and_then(|rest| rest.split_once('}'));
+    let value = parts.and_then(|(name, rest)| values.get(name).map(|value| format!("{value}{rest}")));
+    value.ok_or_else(|| {
         Error::new(format!("give secret {of} its value"), format!("the run supplies no value for {reference}"))
     })
 }
@@ -73,7 +77,7 @@ mod tests {
 
     #[test]
     fn documents_are_merged_and_facts_filled_in() {
-        let text = "locals: {b: 1}\nkind: {a: '${who}-${value:x}'}\n---\nkind: {c: d}\n";
+        let text = "locals: {b: 1}\nnodes: {count: 2}\nkind: {a: '${who}-${value:x}'}\n---\nkind: {c: d}\n";
         let kinds: Kinds = read(text, "test", &[("who", "me")]).unwrap();
         let kind = [("a", "me-${value:x}"), ("c", "d")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(kinds, Kinds::from([("kind".to_owned(), kind.into())]));
@@ -84,6 +88,7 @@ mod tests {
     fn values_are_looked_up() {
         let values = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
         assert_eq!(value("${value:x}", "s", &values).unwrap(), "1");
+        assert_eq!(value("${value:x}?a=2", "s", &values).unwrap(), "1?a=2");
         assert!(value("${value:y}", "s", &values).is_err());
         assert!(value("plain", "s", &values).is_err());
     }

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod report;
 pub mod run;
 pub mod selftest;
+pub mod sizing;
 pub mod suite;
 pub mod trial;
 pub mod world;

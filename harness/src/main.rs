@@ -17,9 +17,12 @@ use trinity_e2e::{
     judge::verdict::Conclusion,
     report::progress,
     run::{Job, e2e},
-    selftest, workspace,
+    selftest,
+    sizing::{self, Question},
+    workspace,
     world::{
         Cloud, Description, Run,
+        nodes::Asked,
         outside::Outside,
         ownership::{Estate, State},
         relay,
@@ -64,12 +67,26 @@ enum Task {
         /// Test this release of External Secrets instead of the one that the platform pins.
         #[arg(long)]
         operator: Option<String>,
-        /// Break a copy of the platform or of its cloud with this fault of the catalogue.
+        /// Break a copy of the platform or of its cloud with this fault of the catalogue, or with <cloud>/<fault> for one
+        /// cloud; can be repeated, with one fault for a cloud.
         #[arg(long)]
-        fault: Option<String>,
+        fault: Vec<String>,
+        #[command(flatten)]
+        nodes: Asked,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
+    },
+    /// Tells before anything runs whether the nodes have room for all Pods of the platform; exit code 1 when not.
+    Capacity {
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Working tree of the platform.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        #[command(flatten)]
+        nodes: Asked,
     },
     /// Plays one cloud on this machine's loopback, for clients that find it there under its real host names.
     Emulators {
@@ -169,13 +186,16 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { cloud, platform, operator, keep, fault, report } => {
-            let job = Job { clouds: cloud, platform, operator, fault, keep, report };
+        Task::E2e { cloud, platform, operator, keep, fault, nodes, report } => {
+            let job = Job { clouds: cloud, platform, operator, faults: fault, nodes, keep, report };
             Ok(match e2e(&store()?, &job).await? {
                 Conclusion::Passed => ExitCode::SUCCESS,
                 Conclusion::Failed => ExitCode::FAILURE,
                 Conclusion::Unproven => ExitCode::from(UNPROVEN),
             })
+        }
+        Task::Capacity { cloud, platform, nodes } => {
+            Ok(exit(sizing::answer(&store()?, &Question { clouds: cloud, platform, nodes }).await?))
         }
         Task::Emulators { cloud, port, metadata, seed, values, issuer, keys, folder } => {
             let alone = Alone {

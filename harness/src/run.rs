@@ -22,11 +22,13 @@ use crate::{
     suite::Suites,
     trial::{Halves, Record, Trial, uninterrupted},
     workspace,
-    world::{Cloud, Engine, Parts, Run, bringup::Wish, declared::declaration, ownership::Estate, sweep},
+    world::{
+        Cloud, Engine, Nodes, Parts, Run, bringup::Wish, declared::declaration, nodes::Asked, ownership::Estate, sweep,
+    },
 };
 
 /// What to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Job {
     /// The clouds; when none is named, all that the platform has (and that the fault can break).
     pub clouds: Vec<Cloud>,
@@ -34,8 +36,10 @@ pub struct Job {
     pub platform: PathBuf,
     /// Release of External Secrets to test; without one, the pinned release where a source has it.
     pub operator: Option<String>,
-    /// A fault of the catalogue to break a copy with.
-    pub fault: Option<String>,
+    /// Faults of the catalogue to break copies with: `<name>` for every cloud that has it, or `<cloud>/<name>`.
+    pub faults: Vec<String>,
+    /// The worlds' nodes, where they shall not be as declared.
+    pub nodes: Asked,
     /// Leave the worlds running.
     pub keep: bool,
     /// Folder for reports; the run makes one of its own in it.
@@ -63,8 +67,10 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 pub async fn e2e(store: &Store, job: &Job) -> Result<Conclusion> {
     let mut phases = Phases::begin("run", "sweep");
     let subject = Subject::find(store, job)?;
+    let further = subject.further_nodes()?;
     let estate = Estate::open()?;
-    preflight::check(estate.root(), &store.cache().blobs(), subject.clouds.len() as u64)?;
+    let worlds = subject.clouds.len() as u64;
+    preflight::check(estate.root(), &store.cache().blobs(), worlds, further)?;
     tidy(&estate, store)?;
     let concluded =
         Run::during(&estate, async |run| conduct(store, job, &subject, &estate, run, &mut phases).await).await;
@@ -111,6 +117,7 @@ async fn conduct(
             run,
             wish: subject.wish(*cloud, &folder).await?,
             engine: engine.socket(),
+            broken: !subject.faults.is_empty(),
             suites: Halves {
                 secrets: Suites::new(nextest.clone(), &folder.join("secrets"))?,
                 metrics: Suites::new(nextest.clone(), &folder.join("metrics"))?,
@@ -146,15 +153,22 @@ async fn conduct(
 }
 
 /// What the job names. A name that means nothing is refused before anything is made.
-struct Subject {
-    platform: PathBuf,
+pub(crate) struct Subject {
+    /// Working tree of the platform.
+    pub(crate) platform: PathBuf,
     worlds: PathBuf,
-    clouds: Vec<Cloud>,
-    fault: Option<String>,
+    /// The clouds, in the order of reports.
+    pub(crate) clouds: Vec<Cloud>,
+    faults: Vec<String>,
+    nodes: Asked,
 }
 
 impl Subject {
-    fn find(store: &Store, job: &Job) -> Result<Self> {
+    /// Finds everything that the job names.
+    ///
+    /// # Errors
+    /// The first name that means nothing.
+    pub(crate) fn find(store: &Store, job: &Job) -> Result<Self> {
         let platform = job.platform.canonicalize().map_err(|e| {
             Failure::new(format!("find the platform {}", job.platform.display()), e)
                 .next("--platform names a folder with the platform's Git tree")
@@ -166,7 +180,8 @@ impl Subject {
             platform,
             worlds: workspace().join("fixtures/worlds"),
             clouds: job.clouds.clone(),
-            fault: job.fault.clone(),
+            faults: job.faults.clone(),
+            nodes: job.nodes,
         };
         // Named twice is named once; the order is that of reports.
         subject.clouds.sort();
@@ -177,6 +192,7 @@ impl Subject {
         for cloud in &subject.clouds {
             argocd::root_file(&subject.platform, *cloud, None)?;
             subject.fault(*cloud)?;
+            subject.nodes(*cloud)?;
         }
         Ok(subject)
     }
@@ -200,17 +216,49 @@ impl Subject {
         found(&clouds, &|cloud| self.fault(cloud).map(|_| ()))
     }
 
+    /// Number of nodes beside the first of each world, all of which this machine can have.
+    fn further_nodes(&self) -> Result<u64> {
+        let further = |cloud: &Cloud| {
+            let nodes = self.nodes(*cloud)?;
+            nodes.possible().map(|()| u64::from(nodes.count - 1))
+        };
+        self.clouds.iter().map(further).sum()
+    }
+
+    /// The nodes of a cloud's world.
+    ///
+    /// # Errors
+    /// When no world has such nodes.
+    pub(crate) fn nodes(&self, cloud: Cloud) -> Result<Nodes> {
+        Nodes::find(&self.worlds.join(format!("{cloud}.yaml")), self.nodes)
+    }
+
     fn fault(&self, cloud: Cloud) -> Result<Option<Fault>> {
-        self.fault.as_ref().map(|name| Fault::read(&workspace().join("fixtures/faults"), cloud, name)).transpose()
+        let mut named = self.faults.iter().filter_map(|fault| match fault.split_once('/') {
+            Some((of, name)) => (of == cloud.name()).then_some(name),
+            None => Some(fault.as_str()),
+        });
+        match (named.next(), named.next()) {
+            (None, _) if self.faults.is_empty() => Ok(None),
+            (None, _) => {
+                let seen = format!("none of {} is for it", self.faults.join(", "));
+                Err(Failure::new(format!("break {cloud}"), seen).next("leave the cloud out, or name a fault for it"))
+            }
+            (Some(name), None) => Fault::read(&workspace().join("fixtures/faults"), cloud, name).map(Some),
+            (Some(one), Some(two)) => {
+                let seen = format!("{one} and {two} were asked for");
+                Err(Failure::new(format!("break {cloud}"), seen).next("a world takes one fault: its cause is judged"))
+            }
+        }
     }
 
     /// First and last line of a run: what is tested, and what stands in.
     fn headline(&self, job: &Job, parts: &Parts) -> String {
         let clouds: Vec<&str> = self.clouds.iter().map(|cloud| cloud.name()).collect();
         let clouds = clouds.join(", ");
-        let mut line = format!("platform {}, clouds {clouds}, {}", job.platform.display(), parts.operator);
-        if let Some(fault) = &self.fault {
-            line += &format!(", broken on purpose: {fault}");
+        let mut line = format!("platform {}, clouds {clouds}, {}{}", job.platform.display(), parts.operator, job.nodes);
+        if !self.faults.is_empty() {
+            line += &format!(", broken on purpose: {}", self.faults.join(", "));
         }
         line
     }
@@ -224,9 +272,14 @@ impl Subject {
             ),
             None => (self.platform.clone(), self.worlds.clone()),
         };
-        let declared = report.join("declared.yaml");
-        fs::write(&declared, declaration(&worlds.join(format!("{cloud}.yaml")), cloud)?)
-            .attempting(|| format!("write {}", declared.display()))?;
-        Ok(Wish { cloud, platform, declared, grafana: worlds.join("grafana.yaml") })
+        let (world, declared) = (worlds.join(format!("{cloud}.yaml")), report.join("declared.yaml"));
+        fs::write(&declared, declaration(&world, cloud)?).attempting(|| format!("write {}", declared.display()))?;
+        Ok(Wish {
+            cloud,
+            platform,
+            declared,
+            grafana: worlds.join("grafana.yaml"),
+            nodes: Nodes::find(&world, self.nodes)?,
+        })
     }
 }

@@ -47,6 +47,13 @@ pub struct Operator {
     pub stands_in: Option<String>,
 }
 
+impl Operator {
+    /// The archive of its chart.
+    pub fn archive(&self) -> PathBuf {
+        self.chart.path.join(format!("external-secrets-{}.tgz", self.version))
+    }
+}
+
 /// Finds artifacts and keeps them.
 #[derive(Debug)]
 pub struct Store {

@@ -2,3 +2,4 @@
 
 pub mod argocd;
 pub mod manifest;
+pub mod render;

@@ -10,7 +10,12 @@ use kube::{
 };
 use trinity_emulators::journal;
 
-use super::{drift, metrics, remote_write::Violation, start};
+use super::{
+    drift, metrics,
+    remote_write::Violation,
+    shortage::{self, Shortage},
+    start,
+};
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{kinds::Kind, wait},
@@ -82,6 +87,8 @@ pub enum Cause {
         /// Scrapes that have failed in a row.
         scrapes: usize,
     },
+    /// No node has room for a Pod.
+    NoRoom(Shortage),
     /// Git and the cluster differ for ever.
     Drift {
         /// Application.
@@ -143,6 +150,7 @@ impl fmt::Display for Cause {
                 f,
                 "Prometheus does not reach {instance} of job {job}: {scrapes} scrapes in a row have failed\n  next: compare the target with the Service's name and port, and look at the Pods behind it"
             ),
+            Self::NoRoom(shortage) => shortage.fmt(f),
             Self::Drift { application, fields } => write!(
                 f,
                 "{application} stays OutOfSync, because the API server fills in list defaults that Git does not pin: {}\n  next: write these fields into Git with the values that the cluster has",
@@ -207,6 +215,7 @@ impl Cause {
             Self::RemoteWriteRefused { .. } => "remote-write-refused",
             Self::Labels(violation) => metrics::word(violation),
             Self::TargetDown { .. } => "scrape-target-down",
+            Self::NoRoom(shortage) => shortage.cause(),
             Self::Drift { .. } => "drift",
         }
     }
@@ -300,6 +309,7 @@ pub async fn first(client: &Client, world: &Description) -> Result<Cause> {
     tokio::select! {
         cause = from_events(client, world) => cause,
         cause = from_applications(client, world) => cause,
+        shortage = shortage::first(client, world) => shortage.map(Cause::NoRoom),
     }
 }
 

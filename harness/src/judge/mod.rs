@@ -1,5 +1,6 @@
 //! Naming what is wrong: failures look alike from the application list, and their causes do not.
 
+pub mod capacity;
 pub mod cause;
 pub mod central;
 pub mod drift;
@@ -7,7 +8,9 @@ pub mod fault;
 pub mod metrics;
 pub mod missing;
 pub mod outside;
+pub mod quantity;
 pub mod remote_write;
+pub mod shortage;
 pub mod start;
 pub mod verdict;
 

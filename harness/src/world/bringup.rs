@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::try_join_all;
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{Node, ServiceAccount},
+    core::v1::{self, ServiceAccount},
 };
 use kube::{
     Api, Client,
@@ -24,7 +25,7 @@ use trinity_emulators::{
 };
 
 use super::{
-    Cloud, Description, Parts,
+    Cloud, Description, Nodes, Parts,
     ownership::{Claim, Estate},
     sweep,
 };
@@ -32,7 +33,7 @@ use crate::{
     cluster::embedded::{
         cgroups::Hierarchies,
         network::Network,
-        pki,
+        node::Node,
         plan::Process,
         settings::{self, Inputs, REGISTRY},
         supervisor::Supervisor,
@@ -60,6 +61,8 @@ pub struct Wish {
     pub declared: PathBuf,
     /// File with Grafana Cloud's declared set-up.
     pub grafana: PathBuf,
+    /// Its nodes.
+    pub nodes: Nodes,
 }
 
 /// A world that this process owns.
@@ -130,10 +133,15 @@ impl World {
             &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?,
             0o600,
         )?;
+        let nodes = wish.nodes.each();
+        let hierarchies = Hierarchies::find()?;
+        nodes.iter().try_for_each(|node| hierarchies.join(&claim.name, *node))?;
         let mut plan = settings::write(&Inputs {
             world: &claim.name,
             folder,
             network,
+            nodes: &nodes,
+            reserved: wish.nodes.reserved()?,
             kubernetes: &parts.kubernetes,
             etcd: &parts.etcd,
             coredns: &parts.coredns,
@@ -162,6 +170,7 @@ impl World {
             grafana: wish.grafana.clone(),
             folder: folder.clone(),
             kubectl: parts.kubernetes.join("kubectl"),
+            nodes: nodes.iter().copied().map(Node::name).collect(),
             kubeconfig: path("pki/admin.conf"),
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
@@ -275,17 +284,20 @@ impl Description {
         self.grafana_control()?.apply(values.clone()).await.attempting(|| "set up Grafana Cloud".into())
     }
 
-    /// Waits for API server and node, installs Argo CD, and waits until it is ready.
+    /// Waits for API server and nodes, installs Argo CD, and waits until it is ready.
     ///
     /// # Errors
     /// What did not become ready.
     pub async fn install_argocd(&self, client: &Client, manifests: &Path) -> Result<()> {
         self.api_ready(client).await?;
         tracing::debug!("the API server is ready");
-        let node = until(Api::<Node>::all(client.clone()), pki::NODE, "the node is Ready", STEP, condition::ready_node);
+        let nodes = self.nodes.iter().map(async |name| {
+            let api: Api<v1::Node> = Api::all(client.clone());
+            until(api, name, &format!("{name} is Ready"), STEP, condition::ready_node).await
+        });
         let settings = self.platform.join("bootstrap/argocd");
         let install = argocd::install(client, manifests, &settings, &self.run);
-        tokio::try_join!(node, install)?;
+        tokio::try_join!(try_join_all(nodes), install)?;
         argocd::ready(client, STEP).await
     }
 

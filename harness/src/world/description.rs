@@ -31,6 +31,8 @@ pub struct Description {
     pub folder: PathBuf,
     /// The kubectl of the release under test.
     pub kubectl: PathBuf,
+    /// Names of its nodes.
+    pub nodes: Vec<String>,
     /// Administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     /// Unix socket of the gateway's control interface.

@@ -65,6 +65,7 @@ impl Engine {
             logs: path("logs"),
             hostname: "metrics".into(),
             network,
+            nodes: vec![network.node()],
             addresses: Vec::new(),
             scratch: vec!["/run".into()],
             outside: path("outside"),

@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod declared;
 pub mod description;
 pub mod engine;
+pub mod nodes;
 pub mod outside;
 pub mod ownership;
 pub mod parts;
@@ -16,6 +17,7 @@ pub use bringup::World;
 pub use cloud::Cloud;
 pub use description::Description;
 pub use engine::Engine;
+pub use nodes::Nodes;
 pub use parts::Parts;
 pub use run::Run;
 

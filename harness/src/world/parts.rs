@@ -51,6 +51,7 @@ impl Parts {
             .map(|image| image.reference.as_str())
             .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
             .collect();
+        let charts = vec![operator.archive()];
         let (mut images, missing) = store.available(&references).await?;
         images.refs.extend(operator.image.refs);
         images.artifacts.extend(operator.image.artifacts);
@@ -73,7 +74,7 @@ impl Parts {
             coredns: path("coredns").join("coredns"),
             prometheus: path("prometheus").join("prometheus"),
             argocd: path("argocd-files").join("core-install.yaml"),
-            charts: vec![operator.chart.path.join(format!("external-secrets-{}.tgz", operator.version))],
+            charts,
             images,
             unpacked,
             missing,

@@ -20,14 +20,14 @@ use walkdir::WalkDir;
 use crate::machine::{Machine, Told};
 
 /// kubectl for one kept world.
-struct Cluster {
+pub struct Cluster {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
 }
 
 impl Cluster {
-    /// The kept world whose name begins with `world`, as `trinity-e2e kubeconfig` tells it.
-    fn find(machine: &Machine, world: &str) -> Self {
+    /// The kept world of this name, as `trinity-e2e kubeconfig` tells it.
+    pub fn find(machine: &Machine, world: &str) -> Self {
         let told = machine.run(&["kubeconfig", world]);
         told.assert_success();
         // The second line of the hint is a command that can be copied.
@@ -42,7 +42,7 @@ impl Cluster {
     }
 
     #[track_caller]
-    fn kubectl(&self, args: &[&str]) -> String {
+    pub fn kubectl(&self, args: &[&str]) -> String {
         let told = Told::from(self.command(args).output().unwrap());
         told.assert_success();
         told.stdout

@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod breakage;
+mod capacity;
 mod faults;
 mod kept;
 mod killed;

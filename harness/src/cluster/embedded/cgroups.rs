@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::node::Node;
 use crate::failure::{Attempt, Failure, Result};
 
 /// Parent of the groups of all worlds, below the root of each hierarchy.
@@ -45,9 +46,10 @@ impl Hierarchies {
         Ok(found)
     }
 
-    /// Path of a world's Pods below the root of every hierarchy, as the kubelet's `cgroupRoot` wants it.
-    pub fn pods(world: &str) -> String {
-        format!("/{PARENT}/{world}/pods")
+    /// Path of a node's Pods below the root of every hierarchy, as the kubelet's `cgroupRoot` wants it. A kubelet removes
+    /// the groups there of Pods that it does not know.
+    pub fn pods(world: &str, node: Node) -> String {
+        format!("/{PARENT}/{world}/pods/{}", node.name())
     }
 
     /// Makes the groups of a world, empty.
@@ -64,6 +66,15 @@ impl Hierarchies {
             }
         }
         Ok(())
+    }
+
+    /// Makes the group of a node's Pods in a world that has groups.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn join(&self, world: &str, node: Node) -> Result<()> {
+        let group = Self::pods(world, node);
+        self.mounts.iter().try_for_each(|mount| self.make(mount, &mount.join(group.trim_start_matches('/'))))
     }
 
     fn make(&self, mount: &Path, group: &Path) -> Result<()> {

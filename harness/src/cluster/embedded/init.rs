@@ -226,11 +226,11 @@ fn isolate(plan: &Plan) -> Result<()> {
 /// Brings up the world's end of the cable and its kernel settings.
 fn connect(plan: &Plan) -> Result<()> {
     let network = plan.network;
-    let (node, dns, machine) = (network.node(), network.dns(), network.machine());
+    let (dns, machine) = (network.dns(), network.machine());
+    let nodes = plan.nodes.iter().map(|node| format!("addr add {node}/24 dev eth0"));
     let further = plan.addresses.iter().map(|address| format!("addr add {address} dev lo"));
     let commands = [
         "link set lo up".to_owned(),
-        format!("addr add {node}/24 dev eth0"),
         "link set eth0 up".into(),
         format!("addr add {dns}/32 dev lo"),
         // kube-proxy translates Service addresses after the kernel has chosen a route, so the node needs one for them.
@@ -238,7 +238,7 @@ fn connect(plan: &Plan) -> Result<()> {
         // Whatever else a Pod calls does not exist, and it learns that at once instead of by a timeout.
         "route add unreachable default".into(),
     ];
-    for arguments in commands.into_iter().chain(further) {
+    for arguments in nodes.chain(commands).chain(further) {
         let output =
             Command::new("ip").args(arguments.split(' ')).output().attempting(|| format!("run `ip {arguments}`"))?;
         if !output.status.success() {

@@ -9,6 +9,7 @@ pub mod cgroups;
 pub mod init;
 pub mod namespaces;
 pub mod network;
+pub mod node;
 pub mod pki;
 pub mod plan;
 pub mod preflight;

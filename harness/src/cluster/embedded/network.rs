@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Worlds that can exist side by side on one machine.
 pub const SLOTS: u8 = 64;
+/// Addresses for nodes on the cable of one world.
+pub const PEERS: u8 = 8;
 
 /// The addresses that belong to one slot: nodes in 10.200.slot.0/24, pods in 10.201.slot.0/24 and Services in
 /// 10.202.slot.0/24.
@@ -35,9 +37,14 @@ impl Network {
         Ipv4Addr::new(10, 200, self.slot, 1)
     }
 
-    /// The node's address: API server, kubelet and gateway listen on it.
+    /// The first node's address: API server and gateway listen on it, and its kubelet.
     pub const fn node(self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 200, self.slot, 2)
+        self.peer(0)
+    }
+
+    /// Address of a node by its number, which is below [`PEERS`].
+    pub const fn peer(self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, self.slot, 2 + number)
     }
 
     /// Subnet of the Pods.

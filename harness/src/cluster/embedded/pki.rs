@@ -9,26 +9,27 @@ use rcgen::{
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use serde_json::json;
 
-use super::network::Network;
+use super::{network::Network, node::Node};
 use crate::failure::{Attempt, Result};
 
-/// Name of the one node.
-pub const NODE: &str = "node";
-
-/// Writes all key material of the cluster to `folder`: `ca`, `apiserver`, `kubelet`, `apiserver-kubelet-client`,
-/// `front-proxy-client` as `.crt`/`.key`; `sa.key`/`sa.pub`; and `<user>.conf` kubeconfigs.
+/// Writes all key material of the cluster to `folder`: `ca`, `apiserver`, `kubelet` and its likes on further nodes,
+/// `apiserver-kubelet-client`, `front-proxy-client` as `.crt`/`.key`; `sa.key`/`sa.pub`; and `<user>.conf` kubeconfigs.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn write(folder: &Path, network: Network) -> Result<()> {
+pub fn write(folder: &Path, network: Network, nodes: &[Node]) -> Result<()> {
     fs::create_dir_all(folder).attempting(|| format!("make {}", folder.display()))?;
     let ca = Authority::mint(folder)?;
-    let node = IpAddr::from(network.node());
+    let first = IpAddr::from(network.node());
     let service = IpAddr::from(network.api_service());
     let loopback = IpAddr::from([127, 0, 0, 1]);
     let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
-    ca.sign("apiserver", "kube-apiserver", None, &names, &[node, service, loopback])?;
-    ca.sign("kubelet", &format!("system:node:{NODE}"), Some("system:nodes"), &[NODE], &[node])?;
+    ca.sign("apiserver", "kube-apiserver", None, &names, &[first, service, loopback])?;
+    for node in nodes {
+        let (file, name, address) = (node.process("kubelet"), node.name(), node.address(network).into());
+        ca.sign(&file, &format!("system:node:{name}"), Some("system:nodes"), &[&name], &[address])?;
+        kubeconfig(folder, &file, network)?;
+    }
     ca.sign("apiserver-kubelet-client", "kube-apiserver-kubelet-client", Some("system:masters"), &[], &[])?;
     ca.sign("front-proxy-client", "front-proxy-client", None, &[], &[])?;
     for (file, user, group) in [
@@ -39,7 +40,7 @@ pub fn write(folder: &Path, network: Network) -> Result<()> {
     ] {
         ca.sign(file, user, group, &[], &[])?;
     }
-    for user in ["admin", "controller-manager", "scheduler", "proxy", "kubelet"] {
+    for user in ["admin", "controller-manager", "scheduler", "proxy"] {
         kubeconfig(folder, user, network)?;
     }
     token_key(folder)

@@ -1,6 +1,9 @@
 //! What PID 1 of a world has to do: the hand-over from the harness to [`super::init`], as a JSON file.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,10 +16,12 @@ pub struct Plan {
     pub world: String,
     /// Folder for logs (`logs/<process>.log`).
     pub logs: PathBuf,
-    /// Host name inside the world: the node's name.
+    /// Host name inside the world: the first node's name.
     pub hostname: String,
     /// Addresses.
     pub network: Network,
+    /// The nodes' addresses on the cable.
+    pub nodes: Vec<Ipv4Addr>,
     /// Further addresses that the world itself answers, reachable from its Pods.
     pub addresses: Vec<IpAddr>,
     /// Folders of the machine that get an empty memory file system, private to the world.

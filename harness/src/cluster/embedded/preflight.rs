@@ -18,16 +18,19 @@ use crate::failure::{Attempt, Failure, Result};
 
 /// Memory that one world takes at its peak (measured: 1.6 GiB with Argo CD), in bytes.
 const MEMORY: u64 = 2 << 30;
+/// Memory that kubelet and containerd of each further node of a world take (measured: 140 MiB), in bytes.
+const NODE: u64 = 192 << 20;
 /// Disk that one world takes: unpacked images, etcd and logs, in bytes.
 const DISK: u64 = 3 << 30;
 /// inotify instances that the kubelet, containerd and the Pods of one world need together.
 const INOTIFY: u64 = 512;
 
-/// Checks the machine for so many more worlds whose folders will be below `state`; images are unpacked below `cache`.
+/// Checks the machine for so many more worlds whose folders will be below `state`, with so many further nodes beside the
+/// first of each; images are unpacked below `cache`.
 ///
 /// # Errors
 /// The first thing that is missing, and how to get it.
-pub fn check(state: &Path, cache: &Path, worlds: u64) -> Result<()> {
+pub fn check(state: &Path, cache: &Path, worlds: u64, nodes: u64) -> Result<()> {
     if !geteuid().is_root() {
         return Err(Failure::new("make an embedded cluster", "this user is not root").next("run it with sudo"));
     }
@@ -42,11 +45,12 @@ pub fn check(state: &Path, cache: &Path, worlds: u64) -> Result<()> {
         layered(folder, variable)?;
     }
     let meminfo = fs::read_to_string("/proc/meminfo").attempting(|| "read /proc/meminfo".into())?;
-    enough(worlds, "memory", "MemAvailable of /proc/meminfo", available(&meminfo), MEMORY)?;
+    let memory = MEMORY * worlds + NODE * nodes;
+    enough(worlds, "memory", "MemAvailable of /proc/meminfo", available(&meminfo), memory)?;
     let disk = statvfs(state).attempting(|| format!("measure the free space of {}", state.display()))?;
     let free = disk.blocks_available() * disk.fragment_size();
-    enough(worlds, "disk space", &state.display().to_string(), free, DISK)?;
-    inotify(INOTIFY * worlds)
+    enough(worlds, "disk space", &state.display().to_string(), free, DISK * worlds)?;
+    inotify(INOTIFY * (worlds + nodes))
 }
 
 /// Containers are layers of overlayfs, which the kernel does not stack on another overlayfs.
@@ -59,8 +63,7 @@ fn layered(folder: &Path, variable: &str) -> Result<()> {
         .next(format!("set {variable} to a folder on a disk or on tmpfs; in a container, on a volume")))
 }
 
-fn enough(worlds: u64, what: &str, place: &str, seen: u64, each: u64) -> Result<()> {
-    let needed = each * worlds;
+fn enough(worlds: u64, what: &str, place: &str, seen: u64, needed: u64) -> Result<()> {
     let mib = |bytes: u64| bytes >> 20;
     if seen >= needed {
         return Ok(());
@@ -129,7 +132,7 @@ mod tests {
         let failure = enough(1, "memory", "MemAvailable", 1 << 30, 2 << 30).unwrap_err().to_string();
         assert!(failure.contains("2048 MiB") && failure.contains("1024 MiB"), "{failure}");
         enough(1, "memory", "MemAvailable", 2 << 30, 2 << 30).unwrap();
-        let failure = enough(3, "memory", "MemAvailable", 2 << 30, 2 << 30).unwrap_err().to_string();
+        let failure = enough(3, "memory", "MemAvailable", 2 << 30, 6 << 30).unwrap_err().to_string();
         assert!(failure.contains("3 worlds") && failure.contains("6144 MiB"), "{failure}");
     }
 

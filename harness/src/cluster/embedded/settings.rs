@@ -11,17 +11,18 @@ use serde_json::{Value, json};
 use super::{
     cgroups::Hierarchies,
     network::Network,
+    node::Node,
     pki,
     plan::{Plan, Process},
 };
 use crate::{
     components::{image, unpacked},
     failure::{Attempt, Failure, Result},
+    judge::quantity::Cpu,
 };
 
 /// Where containers, and the programs in them, look for trusted authorities (Debian, Alpine and distroless agree).
 const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
-const CONTAINERD: &str = "/run/containerd/containerd.sock";
 /// The gateway's read-only registry, which containerd asks before every other one.
 pub const REGISTRY: &str = "127.0.0.1:5000";
 /// File in a world's folder that holds the machine's network namespace.
@@ -38,6 +39,10 @@ pub struct Inputs<'a> {
     pub folder: &'a Path,
     /// The world's addresses.
     pub network: Network,
+    /// Its nodes, the first one first.
+    pub nodes: &'a [Node],
+    /// Processors of each that Pods do not get.
+    pub reserved: Cpu,
     /// Folder with kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy and kubelet.
     pub kubernetes: &'a Path,
     /// The etcd program.
@@ -60,25 +65,29 @@ pub struct Inputs<'a> {
 /// When a file cannot be written or containerd's tool cannot print its default container.
 pub fn write(inputs: &Inputs) -> Result<Plan> {
     let settings = Settings(inputs);
-    for folder in ["logs", "settings", "tmp", "kubelet", "settings/cni", "settings/registry/_default"] {
-        fs::create_dir_all(inputs.folder.join(folder))
-            .attempting(|| format!("make {folder} in {}", inputs.folder.display()))?;
+    let own = inputs.nodes.iter().flat_map(|node| [settings.of(*node, "tmp"), settings.of(*node, "kubelet")]);
+    let shared = ["logs", "settings/cni", "settings/registry/_default"].map(|folder| settings.path(folder));
+    for folder in shared.into_iter().chain(own) {
+        fs::create_dir_all(&folder).attempting(|| format!("make {}", folder.display()))?;
     }
-    pki::write(&inputs.folder.join("pki"), inputs.network)?;
+    pki::write(&inputs.folder.join("pki"), inputs.network, inputs.nodes)?;
     settings.container()?;
-    unpacked::furnish(inputs.images, &inputs.folder.join("containerd"))?;
-    settings.save("containerd.toml", &settings.containerd())?;
+    for node in inputs.nodes {
+        unpacked::furnish(inputs.images, &settings.of(*node, "containerd"))?;
+        settings.save(&format!("{}.toml", node.process("containerd")), &settings.containerd(*node))?;
+        settings.save(&format!("{}.json", node.process("kubelet")), &settings.kubelet(*node).to_string())?;
+    }
     settings.save("registry/_default/hosts.toml", &image::mirror(REGISTRY))?;
     settings.save("cni/10-pods.conflist", &settings.pod_network().to_string())?;
-    settings.save("kubelet.json", &settings.kubelet().to_string())?;
     settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
     settings.save("Corefile", &settings.dns())?;
     settings.save("resolv.conf", &format!("nameserver {}\n", inputs.network.dns()))?;
     Ok(Plan {
         world: inputs.world.into(),
         logs: inputs.folder.join("logs"),
-        hostname: pki::NODE.into(),
+        hostname: Node::FIRST.name(),
         network: inputs.network,
+        nodes: inputs.nodes.iter().map(|node| node.address(inputs.network)).collect(),
         addresses: Vec::new(),
         scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
         outside: inputs.folder.join(OUTSIDE),
@@ -96,6 +105,11 @@ impl Settings<'_> {
 
     fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
+    }
+
+    /// A node's own file or folder.
+    fn of(&self, node: Node, name: &str) -> PathBuf {
+        self.path("nodes").join(node.name()).join(name)
     }
 
     fn save(&self, name: &str, text: &str) -> Result<()> {
@@ -120,20 +134,21 @@ impl Settings<'_> {
         self.save("container.json", &spec.to_string())
     }
 
-    fn containerd(&self) -> String {
-        let (root, opt) = (self.text("containerd"), self.text("opt"));
+    fn containerd(&self, node: Node) -> String {
+        let [root, opt] = ["containerd", "opt"].map(|name| self.of(node, name).display().to_string());
+        let (state, socket) = (state(node), socket(node));
         let (container, registry, cni) =
             (self.text("settings/container.json"), self.text("settings/registry"), self.text("settings/cni"));
         format!(
             r#"version = 2
 root = "{root}"
-state = "/run/containerd"
+state = "{state}"
 disabled_plugins = [
   "io.containerd.internal.v1.tracing", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp",
 ]
 [grpc]
-address = "{CONTAINERD}"
+address = "{socket}"
 [plugins."io.containerd.internal.v1.opt"]
 path = "{opt}"
 [plugins."io.containerd.grpc.v1.cri"]
@@ -175,11 +190,13 @@ config_path = "{registry}"
         })
     }
 
-    fn kubelet(&self) -> Value {
+    fn kubelet(&self, node: Node) -> Value {
+        let address = node.address(self.0.network);
+        let pki = |suffix: &str| self.path(&format!("pki/{}.{suffix}", node.process("kubelet")));
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": self.0.network.node(),
+            "address": address,
             "authentication": {
                 "anonymous": {"enabled": false},
                 "webhook": {"enabled": true},
@@ -187,10 +204,10 @@ config_path = "{registry}"
             },
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": Hierarchies::pods(self.0.world),
+            "cgroupRoot": Hierarchies::pods(self.0.world, node),
             "clusterDNS": [self.0.network.dns()],
             "clusterDomain": "cluster.local",
-            "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
+            "containerRuntimeEndpoint": format!("unix://{}", socket(node)),
             // The machine is the user's: the kubelet neither reserves it nor clears Pods or images off it.
             "enforceNodeAllocatable": [],
             "evictionHard": {
@@ -199,18 +216,22 @@ config_path = "{registry}"
             "imageGCHighThresholdPercent": 100,
             "failCgroupV1": false,
             "failSwapOn": false,
+            "healthzBindAddress": address,
             "localStorageCapacityIsolation": false,
             "makeIPTablesUtilChains": false,
             "oomScoreAdj": 0,
+            // A kubelet removes the logs there of Pods that it does not know.
+            "podLogsDir": format!("/var/log/{}", node.process("pods")),
             "protectKernelDefaults": false,
             "resolvConf": self.path("settings/resolv.conf"),
             "serializeImagePulls": false,
             // A Pod that was faster than the Secret it mounts (the operator's webhook is, now and then) sees it after this time,
             // by default a minute.
             "syncFrequency": "5s",
-            "tlsCertFile": self.path("pki/kubelet.crt"),
-            "tlsPrivateKeyFile": self.path("pki/kubelet.key"),
-            "volumePluginDir": self.path("kubelet/plugins"),
+            "systemReserved": {"cpu": self.0.reserved},
+            "tlsCertFile": pki("crt"),
+            "tlsPrivateKeyFile": pki("key"),
+            "volumePluginDir": self.of(node, "kubelet/plugins"),
         })
     }
 
@@ -222,7 +243,8 @@ config_path = "{registry}"
             "clusterCIDR": self.0.network.pods(),
             // Zero leaves the machine's connection tracking limits alone.
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
-            "hostnameOverride": pki::NODE,
+            // Its rules are for the namespace, so they serve the Pods of all nodes.
+            "hostnameOverride": Node::FIRST.name(),
             "mode": "nftables",
         })
     }
@@ -266,7 +288,7 @@ config_path = "{registry}"
         let Inputs { network, kubernetes, .. } = *self.0;
         let pki = |name: &str| self.text(&format!("pki/{name}"));
         let node = network.node();
-        vec![
+        let mut processes = vec![
             Process::new("etcd", self.0.etcd)
                 .args([
                     format!("--data-dir={}", self.text("etcd")),
@@ -277,10 +299,6 @@ config_path = "{registry}"
                     // A world does not outlive a power cut.
                     "--unsafe-no-fsync".into(),
                 ])
-                .notifies(),
-            Process::new("containerd", "containerd")
-                .args([format!("--config={}", self.text("settings/containerd.toml"))])
-                .env("TMPDIR", self.text("tmp"))
                 .notifies(),
             Process::new("kube-apiserver", kubernetes.join("kube-apiserver"))
                 .args([
@@ -331,22 +349,45 @@ config_path = "{registry}"
             Process::new("kube-scheduler", kubernetes.join("kube-scheduler"))
                 .args([format!("--kubeconfig={}", pki("scheduler.conf")), "--leader-elect=false".into()])
                 .after("kube-apiserver"),
-            Process::new("kubelet", kubernetes.join("kubelet"))
-                .args([
-                    format!("--config={}", self.text("settings/kubelet.json")),
-                    format!("--hostname-override={}", pki::NODE),
-                    format!("--kubeconfig={}", pki("kubelet.conf")),
-                    format!("--node-ip={node}"),
-                    format!("--root-dir={}", self.text("kubelet")),
-                ])
-                .after("containerd")
-                .after("kube-apiserver"),
             Process::new("kube-proxy", kubernetes.join("kube-proxy"))
                 .args([format!("--config={}", self.text("settings/kube-proxy.json"))])
                 .after("kube-apiserver"),
             Process::new("coredns", self.0.coredns)
                 .args(["-conf".into(), self.text("settings/Corefile")])
                 .after("kube-apiserver"),
+        ];
+        processes.extend(self.0.nodes.iter().flat_map(|node| self.own(*node)));
+        processes
+    }
+
+    /// The processes of one node.
+    fn own(&self, node: Node) -> [Process; 2] {
+        let [containerd, kubelet] = ["containerd", "kubelet"].map(|program| node.process(program));
+        [
+            Process::new(&containerd, "containerd")
+                .args([format!("--config={}", self.text(&format!("settings/{containerd}.toml")))])
+                // Each containerd begins by unmounting whatever is in the folder for its temporary mounts.
+                .env("TMPDIR", self.of(node, "tmp").display().to_string())
+                .notifies(),
+            Process::new(&kubelet, self.0.kubernetes.join("kubelet"))
+                .args([
+                    format!("--config={}", self.text(&format!("settings/{kubelet}.json"))),
+                    format!("--hostname-override={}", node.name()),
+                    format!("--kubeconfig={}", self.text(&format!("pki/{kubelet}.conf"))),
+                    format!("--node-ip={}", node.address(self.0.network)),
+                    format!("--root-dir={}", self.of(node, "kubelet").display()),
+                ])
+                .after(&containerd)
+                .after("kube-apiserver"),
         ]
     }
+}
+
+/// Where a node's containerd keeps what does not outlive it; the world's /run is in memory.
+fn state(node: Node) -> String {
+    format!("/run/{}", node.process("containerd"))
+}
+
+fn socket(node: Node) -> String {
+    format!("{}/containerd.sock", state(node))
 }
