@@ -139,7 +139,9 @@ impl Trial<'_> {
                 verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
             }
         }
-        let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud)).collect();
+        // What a container says may quote what it was given.
+        let redactor = Redactor::new(values.into_values());
+        let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud).cleaned(&redactor)).collect();
         let junit = [&self.suites.secrets, &self.suites.metrics].map(|suites| suites.junit().to_owned());
         let phases = phases.end();
         Ok(Record { cloud, verdicts, secrets, phases, memory, junit })

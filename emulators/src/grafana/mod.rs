@@ -2,6 +2,7 @@
 //! a token and answers queries. What is written is judged by the limits of Mimir, which Grafana Cloud runs, recorded
 //! for the judges, and kept by a real Prometheus, which also evaluates the queries.
 
+pub mod canaries;
 pub mod declared;
 mod engine;
 mod limits;

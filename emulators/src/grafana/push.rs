@@ -9,21 +9,32 @@ use super::{
     remote_write::{self, Version, Write},
     stack::Stack,
 };
-use crate::{Answer, Request, journal::Note};
+use crate::{Answer, Request, canary, journal::Note};
 
-/// Answers a remote write, and records it.
+/// Answers a remote write, and records it, unless it is a canary's: the record is of the platform.
 pub(super) async fn answer(stack: &Stack, request: Request) -> Answer {
-    match stack.admit(request.headers(), "metrics:write") {
-        Err(refusal) => refused(stack, &request, Sender::default(), &refusal),
-        Ok(sender) => match taken(stack, &request).await {
-            Err(refusal) => refused(stack, &request, sender, &refusal),
-            Ok((version, write)) => {
-                let answer =
-                    accepted(version, &write).noting(Note { caller: Some(sender.user.clone()), ..Note::default() });
+    let canary = request.headers().get("user-agent").is_some_and(|agent| agent == canary::AGENT);
+    let (sender, taken) = match stack.admit(request.headers(), "metrics:write") {
+        Err(refusal) => (Sender::default(), Err(refusal)),
+        Ok(sender) => (sender, taken(stack, &request).await),
+    };
+    match taken {
+        Ok((version, write)) => {
+            let caller = Some(sender.user.clone());
+            let answer = accepted(version, &write).noting(Note { caller, ..Note::default() });
+            if !canary {
                 stack.received.accept(sender, write);
-                answer
             }
-        },
+            answer
+        }
+        Err(refusal) => {
+            let answer = refusal::answer(&request, &refusal);
+            if !canary {
+                let status = answer.response.status().as_u16();
+                stack.received.refuse(sender, status, refusal.code().to_owned());
+            }
+            answer
+        }
     }
 }
 
@@ -37,12 +48,6 @@ async fn taken(stack: &Stack, request: &Request) -> Result<(Version, Write), Ref
         engine.write(request).await?;
     }
     Ok((version, write))
-}
-
-fn refused(stack: &Stack, request: &Request, sender: Sender, refusal: &Refusal) -> Answer {
-    let answer = refusal::answer(request, refusal);
-    stack.received.refuse(sender, answer.response.status().as_u16(), refusal.code().to_owned());
-    answer
 }
 
 /// The answer to what was taken; version 2.0 wants to know how much that was.

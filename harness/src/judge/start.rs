@@ -38,7 +38,7 @@ pub async fn of(client: &Client, event: &Event) -> Result<Option<Cause>> {
     if !renders(&pod, container) {
         return Ok(None);
     }
-    let parameters = LogParams { container: Some(container.to_owned()), previous: true, ..LogParams::default() };
+    let parameters = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
     let said = pods.logs(name, &parameters).await.attempting(|| format!("read the log of {container}"))?;
     let said = said.lines().last().unwrap_or("it says nothing");
     Ok(Some(Cause::RenderedConfigWrong {

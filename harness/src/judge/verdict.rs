@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::Cloud;
+use crate::{report::redact::Redactor, world::Cloud};
 
 /// Outcome of one claim. What was substituted or could not be run is never a pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,15 @@ impl Verdict {
     #[must_use]
     pub const fn of(mut self, cloud: Cloud) -> Self {
         self.cloud = Some(cloud);
+        self
+    }
+
+    /// With its text made free of secret values.
+    #[must_use]
+    pub fn cleaned(mut self, redactor: &Redactor) -> Self {
+        if let Outcome::Failed(text) | Outcome::Unproven(text) | Outcome::NotRun(text) = &mut self.outcome {
+            *text = redactor.clean(text);
+        }
         self
     }
 

@@ -325,7 +325,14 @@ impl Description {
             token: issued.status.map(|s| s.token).unwrap_or_default(),
             token_key: self.token_key.clone(),
         };
-        probe.run().await.attempting(|| "send the canaries".into())
+        let attempted = || "send the canaries".to_owned();
+        let mut outcomes = probe.run().await.attempting(attempted)?;
+        let declared = grafana::declared::Declared::read(&self.grafana).attempting(attempted)?;
+        let grafana = self.grafana_control()?;
+        let (writer, reader) = (grafana.secret("write").await, grafana.secret("read").await);
+        let (writer, reader) = (writer.attempting(attempted)?, reader.attempting(attempted)?);
+        outcomes.extend(grafana::canaries::run(&probe, &declared, &writer, &reader).await.attempting(attempted)?);
+        Ok(outcomes)
     }
 }
 
