@@ -173,7 +173,7 @@ pub struct Arrival {
 }
 
 /// The arrival of every series with which `wanted` agrees.
-pub fn arrivals<'a>(received: &'a Excerpt, wanted: impl Fn(&Labels) -> bool) -> Vec<(&'a Labels, Arrival)> {
+pub fn arrivals(received: &Excerpt, wanted: impl Fn(&Labels) -> bool) -> Vec<(&Labels, Arrival)> {
     let mut values: BTreeMap<usize, BTreeMap<i64, (Option<f64>, bool)>> = BTreeMap::new();
     let mut arrivals: BTreeMap<usize, Arrival> = BTreeMap::new();
     for sample in received.writes.iter().flat_map(|write| &write.samples) {

@@ -59,7 +59,7 @@ fn tree(name: &str, applications: &Objects, excused: &BTreeSet<String>) -> Expec
     let application = applications.get(name);
     let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
     let resources: Vec<&Value> = resources.into_iter().flatten().collect();
-    let children = resources.iter().filter(|r| r["kind"] == "Application").filter_map(|r| Some(full_name(r)));
+    let children = resources.iter().filter(|r| r["kind"] == "Application").map(|r| full_name(r));
     let children: Vec<Expectation> = children.map(|child| tree(&child, applications, excused)).collect();
     let own = match synced_and_healthy(application) {
         Expectation::Pending(_) if application.is_some_and(|a| waits_for_excused_only(a, &resources, excused)) => {
