@@ -86,7 +86,9 @@ pub fn claims(issuer: &str, audience: &str, account: &str, change: impl FnOnce(&
 
 /// The values of the declared secrets.
 pub fn values() -> BTreeMap<String, String> {
-    ["canary", "provider_test"].map(|name| (name.to_owned(), format!("value of {name}"))).into()
+    ["canary", "grafana_password", "grafana_url", "grafana_username", "provider_test"]
+        .map(|name| (name.to_owned(), format!("value of {name}")))
+        .into()
 }
 
 /// Waits on this thread, so that [`crate::check::without`] holds for the work.
