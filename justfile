@@ -22,6 +22,6 @@ sweep:
 emulators *args:
     cargo run --release -- emulators {{args}}
 
-# How fast each emulator gives a secret, beside LocalStack and moto.
+# How fast each emulator gives a secret, beside LocalStack and moto, and takes samples, beside Prometheus.
 bench:
     cargo bench -p trinity-e2e

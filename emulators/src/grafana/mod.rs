@@ -9,7 +9,7 @@ mod limits;
 mod push;
 pub mod received;
 mod refusal;
-mod remote_write;
+pub mod remote_write;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,33 @@ use crate::{
 pub const NAME: &str = "grafana";
 /// Path of the stack's Prometheus below its host.
 const PROMETHEUS: &str = "/api/prom/";
+/// Pages of the query API below that path. Others of Prometheus' own, of which one writes, are none of Grafana Cloud's.
+const QUERIES: [&str; 6] = [
+    "api/v1/labels",
+    "api/v1/metadata",
+    "api/v1/query",
+    "api/v1/query_exemplars",
+    "api/v1/query_range",
+    "api/v1/series",
+];
+
+/// What a request to the stack is.
+enum Service {
+    Push,
+    Query,
+}
+
+fn service(request: &Request) -> Option<Service> {
+    match request.uri().path().strip_prefix(PROMETHEUS)? {
+        "push" => Some(Service::Push),
+        page if QUERIES.contains(&page) => Some(Service::Query),
+        // api/v1/label/<name>/values
+        page => {
+            let name = page.strip_prefix("api/v1/label/")?.strip_suffix("/values")?;
+            (!name.is_empty() && !name.contains(['/', '.', '%'])).then_some(Service::Query)
+        }
+    }
+}
 
 impl Cloud for Stack {
     fn name(&self) -> &'static str {
@@ -40,20 +67,20 @@ impl Cloud for Stack {
     }
 
     fn operation(&self, _: &str, request: &Request) -> String {
-        let operation = match request.uri().path().strip_prefix(PROMETHEUS) {
-            Some("push") => "grafana:Push",
-            Some(path) if path.starts_with("api/v1/") => "grafana:Query",
-            _ => "grafana:Unknown",
+        let operation = match service(request) {
+            Some(Service::Push) => "grafana:Push",
+            Some(Service::Query) => "grafana:Query",
+            None => "grafana:Unknown",
         };
         operation.into()
     }
 
     fn answer<'a>(&'a self, _: &'a str, request: Request) -> Later<'a, Answer> {
         Box::pin(async move {
-            match request.uri().path().strip_prefix(PROMETHEUS) {
-                Some("push") => push::answer(self, request).await,
-                Some(path) if path.starts_with("api/v1/") => self.query(&request).await,
-                _ => Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            match service(&request) {
+                Some(Service::Push) => push::answer(self, request).await,
+                Some(Service::Query) => self.query(&request).await,
+                None => Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
             }
         })
     }

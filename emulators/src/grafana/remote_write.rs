@@ -84,8 +84,14 @@ pub(super) fn decode(version: Version, body: &[u8]) -> Result<Write, Refusal> {
     }
 }
 
+/// A body of version 1.0, for those who send one.
+pub fn encode(request: &one::WriteRequest) -> Vec<u8> {
+    // Compression fails for more than four gigabytes only; nobody takes such a body.
+    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap_or_default()
+}
+
 /// Messages of version 1.0, as far as they are read here. `prompb/types.proto`
-pub(super) mod one {
+pub mod one {
     /// `prometheus.WriteRequest`.
     #[derive(Clone, PartialEq, prost::Message)]
     pub struct WriteRequest {

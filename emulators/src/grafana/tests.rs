@@ -6,7 +6,7 @@ use prost::Message;
 use super::{
     Stack,
     remote_write::{
-        Version, decode,
+        Version, decode, encode,
         one::{Label, MetricMetadata, Sample, TimeSeries, WriteRequest},
         two,
     },
@@ -36,7 +36,7 @@ fn one(series: &[(&str, &str)], time: i64, value: f64) -> Vec<u8> {
     let series =
         TimeSeries { labels: labels(series), samples: vec![Sample { value, timestamp: time }], ..Default::default() };
     let metadata = vec![MetricMetadata { metric_family_name: "a".into(), help: "A family.".into() }];
-    compressed(&WriteRequest { timeseries: vec![series], metadata })
+    encode(&WriteRequest { timeseries: vec![series], metadata })
 }
 
 fn compressed(message: &impl Message) -> Vec<u8> {
@@ -107,6 +107,26 @@ async fn only_a_token_with_the_scope_gets_in() {
     stack.revoke("write").unwrap();
     assert_eq!(push(&stack, "1234567:glc_new", body()).await.0, StatusCode::UNAUTHORIZED);
     assert!(stack.rotate("unknown", "x").is_err() && stack.revoke("write").is_err());
+}
+
+#[tokio::test]
+async fn only_pages_of_the_query_api_are_asked() {
+    let stack = stack();
+    for page in
+        ["api/v1/write", "api/v1/query/../write", "api/v1/label/a/../../write/values", "api/v1/status/config", "", "x"]
+    {
+        let (status, _) = send(&stack, request(page, "1234567:glc_reader", Vec::new())).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{page}");
+    }
+    for page in ["api/v1/query", "api/v1/query_range", "api/v1/series", "api/v1/labels", "api/v1/label/cloud/values"] {
+        let (status, text) = send(&stack, request(page, "1234567:glc_reader", Vec::new())).await;
+        // This stack has no engine to ask.
+        assert_eq!(
+            (status, text.as_str()),
+            (StatusCode::INTERNAL_SERVER_ERROR, "this stack has no engine\n"),
+            "{page}"
+        );
+    }
 }
 
 #[tokio::test]
