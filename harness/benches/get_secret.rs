@@ -7,6 +7,8 @@
 // A bench that cannot go on fails by a panic.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod server;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -21,6 +23,7 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use server::Process;
 use tempfile::TempDir;
 use trinity_e2e::{
     components::{Options, Store},
@@ -33,33 +36,17 @@ const ROUND: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 const SECRET: &str = "trinity-canary";
 
-/// A server that ends with the bench.
+/// A server and what it is asked.
 struct Server {
     name: &'static str,
-    child: Child,
+    process: Process,
     get: RequestBuilder,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Neither is an error of a process that has ended by itself.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
-    }
-}
-
 impl Server {
-    /// Processor time that the server has used so far, from proc_pid_stat(5).
-    fn processor(&self) -> Duration {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        // A tick is 10 ms on every Linux that Rust runs on.
-        Duration::from_millis(ticks * 10)
-    }
-
     /// Asks for one round; latencies of all answers.
     async fn round(&self) -> (Vec<Duration>, Duration) {
-        let before = self.processor();
+        let before = self.process.processor();
         let begun = Instant::now();
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
@@ -81,7 +68,7 @@ impl Server {
         for client in clients {
             latencies.extend(client.await.unwrap());
         }
-        (latencies, self.processor() - before)
+        (latencies, self.process.processor() - before)
     }
 }
 
@@ -163,7 +150,7 @@ async fn aws(folder: &Path) -> Server {
     for (name, value) in headers.into_iter().filter(|(name, _)| *name != "host") {
         get = get.header(name, value);
     }
-    Server { name: "aws", child, get: get.body(body) }
+    Server { name: "aws", process: Process(child), get: get.body(body) }
 }
 
 async fn gcp(folder: &Path) -> Server {
@@ -193,7 +180,7 @@ async fn gcp(folder: &Path) -> Server {
     let get = client
         .get(format!("https://{host}/v1/projects/{project}/secrets/{SECRET}/versions/latest:access"))
         .bearer_auth(access["accessToken"].as_str().unwrap());
-    Server { name: "gcp (REST)", child, get }
+    Server { name: "gcp (REST)", process: Process(child), get }
 }
 
 async fn azure(folder: &Path) -> Server {
@@ -214,7 +201,7 @@ async fn azure(folder: &Path) -> Server {
     let get = client
         .get(format!("https://{host}/secrets/{SECRET}/?api-version=7.4"))
         .bearer_auth(access["access_token"].as_str().unwrap());
-    Server { name: "azure", child, get }
+    Server { name: "azure", process: Process(child), get }
 }
 
 /// Client id of the canary identity in `fixtures/denials/azure.yaml`.
@@ -236,7 +223,7 @@ async fn peer(name: &'static str, mut command: Command, port: u16) -> Server {
             .body(body.to_string())
     };
     let create = json!({"Name": SECRET, "SecretString": "value", "ClientRequestToken": "0".repeat(32)});
-    let server = Server { name, child, get: call("GetSecretValue", json!({"SecretId": SECRET})) };
+    let server = Server { name, process: Process(child), get: call("GetSecretValue", json!({"SecretId": SECRET})) };
     let begun = Instant::now();
     // Neither says when it listens.
     while call("CreateSecret", create.clone()).send().await.is_err() {

@@ -7,12 +7,14 @@
 // A bench that cannot go on fails by a panic.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod server;
+
 use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,6 +25,7 @@ use rsa::{
     RsaPrivateKey,
     pkcs8::{EncodePublicKey, LineEnding},
 };
+use server::Process;
 use tempfile::TempDir;
 use trinity_e2e::{
     components::{Options, Store},
@@ -48,43 +51,27 @@ const SAMPLES: usize = 2_000;
 const REQUESTS: usize = 100;
 const ROUNDS: usize = 5;
 
-/// A server that ends with the bench.
+/// A server and what it is asked.
 struct Server {
     name: &'static str,
-    child: Child,
+    process: Process,
     write: RequestBuilder,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Neither is an error of a process that has ended by itself.
-        let _ = self.child.kill().and_then(|()| self.child.wait());
-    }
-}
-
 impl Server {
-    /// Processor time that the server has used so far, from proc_pid_stat(5).
-    fn processor(&self) -> Duration {
-        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        // A tick is 10 ms on every Linux that Rust runs on.
-        Duration::from_millis(ticks * 10)
-    }
-
     async fn send(&self, body: &[u8]) -> reqwest::Result<reqwest::Response> {
         self.write.try_clone().unwrap().body(body.to_vec()).send().await
     }
 
     /// Sends all; the time that passed, and the server's processor time.
     async fn round(&self, bodies: &[Vec<u8>]) -> (Duration, Duration) {
-        let (before, begun) = (self.processor(), Instant::now());
+        let (before, begun) = (self.process.processor(), Instant::now());
         for body in bodies {
             let answer = self.send(body).await.unwrap();
             let status = answer.status();
             assert!(status.is_success(), "{}: {status}: {}", self.name, answer.text().await.unwrap());
         }
-        (begun.elapsed(), self.processor() - before)
+        (begun.elapsed(), self.process.processor() - before)
     }
 }
 
@@ -172,7 +159,7 @@ async fn stack(folder: &Path) -> Server {
     }
     let write = client.post(format!("{}/push", prometheus.prometheus_remote_endpoint));
     let write = headers(write.basic_auth(prometheus.prometheus_user_id, Some(token)));
-    Server { name: "stack (checks and records)", child, write }
+    Server { name: "stack (checks and records)", process: Process(child), write }
 }
 
 async fn prometheus(store: &Store, folder: &Path) -> Server {
@@ -198,7 +185,7 @@ async fn prometheus(store: &Store, folder: &Path) -> Server {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let write = headers(client.post(format!("http://{address}/api/v1/write")));
-    Server { name: "Prometheus 2.55.1 (stores)", child, write }
+    Server { name: "Prometheus 2.55.1 (stores)", process: Process(child), write }
 }
 
 #[tokio::main]
