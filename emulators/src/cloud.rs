@@ -27,7 +27,7 @@ pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One emulated cloud.
 pub(crate) trait Cloud: Send + Sync {
-    /// `aws`, `gcp` or `azure`.
+    /// `aws`, `gcp`, `azure` or `grafana`.
     fn name(&self) -> &'static str;
 
     /// Whether a host name is this cloud's. Of several clouds that are asked in turn, the first wins.

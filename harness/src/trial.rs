@@ -103,6 +103,7 @@ impl Trial<'_> {
         let mut verdicts = Vec::new();
         let (mut secrets, mut memory) = (Vec::new(), None);
         let values = values(&self.wish)?;
+        let redactor = Redactor::new(values.values().cloned());
         match uninterrupted(World::start(self.estate, self.parts, &self.wish, self.engine, self.run, &self.report))
             .await
         {
@@ -118,7 +119,7 @@ impl Trial<'_> {
                 }
                 phases.next("report");
                 verdicts.push(outside::verdict(&description.journal, &description.missing)?);
-                let described = self.describe(&description, &values, verdicts.iter().any(Verdict::failed)).await;
+                let described = self.describe(&description, &redactor, verdicts.iter().any(Verdict::failed)).await;
                 memory = world.memory_peak();
                 phases.next("teardown");
                 if self.keep {
@@ -140,7 +141,6 @@ impl Trial<'_> {
             }
         }
         // What a container says may quote what it was given.
-        let redactor = Redactor::new(values.into_values());
         let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud).cleaned(&redactor)).collect();
         let junit = [&self.suites.secrets, &self.suites.metrics].map(|suites| suites.junit().to_owned());
         let phases = phases.end();
@@ -198,19 +198,13 @@ impl Trial<'_> {
     }
 
     /// The state of the world's secrets; and the evidence, when something failed.
-    async fn describe(
-        &self,
-        world: &Description,
-        values: &BTreeMap<String, String>,
-        failed: bool,
-    ) -> Result<Vec<[String; 4]>> {
+    async fn describe(&self, world: &Description, redactor: &Redactor, failed: bool) -> Result<Vec<[String; 4]>> {
         let client = world.client().await?;
         let secrets = table::secrets(&client, world).await;
-        let redactor = Redactor::new(values.values().cloned());
-        bundle::journal(&self.report, world, &redactor)?;
+        bundle::journal(&self.report, world, redactor)?;
         if failed {
             let folder = self.report.join("bundle");
-            bundle::write(&folder, &client, world, &redactor).await?;
+            bundle::write(&folder, &client, world, redactor).await?;
             info!("evidence is in {}", folder.display());
         }
         Ok(secrets)

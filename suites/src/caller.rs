@@ -165,7 +165,7 @@ impl Caller {
     pub async fn gets_its_secret(&self) {
         let value = self.subject.control.secret(SECRET).await.expect("the backend holds the secret");
         // By itself the operator looks at a store every five minutes.
-        self.touches(&self.stores(), STORE).await;
+        self.subject.refresh(&self.stores(), STORE).await;
         let what = self.what("the store is Valid");
         hold(until(self.stores(), STORE, &what, DEADLINE, condition::ready_because("Valid")).await);
         self.asks_again().await;
@@ -178,7 +178,7 @@ impl Caller {
     /// # Panics
     /// When the API server refuses the annotation.
     pub async fn asks_again(&self) {
-        self.touches(&self.wanted(), WANTED).await;
+        self.subject.refresh(&self.wanted(), WANTED).await;
     }
 
     /// The Secret still holds a value.
@@ -204,7 +204,7 @@ impl Caller {
             let ready = condition::ready_because(reason);
             let now = api.get_opt(name).await.expect("the platform's objects can be read");
             if ready(now.as_ref()) != Expectation::Held {
-                self.touches(&api, name).await;
+                self.subject.refresh(&api, name).await;
                 hold(until(api, name, &self.what(&format!("{name} is {reason} again")), DEADLINE, ready).await);
             }
         }
@@ -263,12 +263,6 @@ impl Caller {
                 "vaultUrl": "https://trinity-dev-azure.vault.azure.net", "serviceAccountRef": account,
             }}),
         }
-    }
-
-    async fn touches(&self, api: &Api<DynamicObject>, name: &str) {
-        let resource = api.get(name).await.expect("the object can be read").metadata.resource_version;
-        let touch = json!({"metadata": {"annotations": {"force-sync": resource}}});
-        patch(api, name, Patch::Merge(touch)).await;
     }
 
     fn what(&self, what: &str) -> String {

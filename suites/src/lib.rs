@@ -6,7 +6,12 @@ pub mod snapshot;
 
 use std::{path::PathBuf, time::Duration};
 
-use kube::{Api, Client, core::Resource};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+    core::{DynamicObject, Resource},
+};
+use serde_json::json;
 use trinity_e2e::{
     failure::{Failure, Result},
     judge::cause,
@@ -47,6 +52,17 @@ impl Subject {
         let client = world.client().await.expect("the world's kubeconfig can be used");
         let control = world.control().expect("the gateway's socket can be used");
         Self { world, client, control }
+    }
+
+    /// Makes the operator look at one of its objects now, and not when its refresh is due.
+    ///
+    /// # Panics
+    /// When the API server refuses the annotation.
+    pub async fn refresh(&self, api: &Api<DynamicObject>, name: &str) {
+        let version = api.get(name).await.expect("the object can be read").metadata.resource_version;
+        let touch = json!({"metadata": {"annotations": {"force-sync": version}}});
+        let touched = api.patch(name, &PatchParams::default(), &Patch::Merge(&touch)).await;
+        touched.expect("the API server takes an annotation");
     }
 
     /// Waits for a claim about one object. A cause that is certain ends the wait.

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
     core::v1::{Pod, Secret},
 };
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{ListParams, Patch, PatchParams},
     client::Body,
 };
@@ -95,10 +95,7 @@ impl Metrics {
     /// When it does not arrive.
     pub async fn rotate(&self, part: &'static str, value: &str) {
         self.subject.control.put_secret(&self.key(part), value).await.expect("the backend takes a new value");
-        let api = Kind::ExternalSecret.within(&self.subject.client, NAMESPACE);
-        let version = api.get(SECRET).await.expect("the ExternalSecret can be read").resource_version();
-        let touch = json!({"metadata": {"annotations": {"force-sync": version}}});
-        api.patch(SECRET, &PatchParams::default(), &Patch::Merge(&touch)).await.expect("it takes an annotation");
+        self.subject.refresh(&Kind::ExternalSecret.within(&self.subject.client, NAMESPACE), SECRET).await;
         let secrets: Api<Secret> = Api::namespaced(self.subject.client.clone(), NAMESPACE);
         let what = format!("the Secret has the new {part}");
         hold(until(secrets, SECRET, &what, crate::DEADLINE, condition::holds(part, value)).await);

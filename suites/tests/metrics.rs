@@ -32,10 +32,8 @@ fn of_mandelbrot(series: &Labels) -> bool {
 
 /// Samples of a metric of mandelbrot's, in the order of their arrival.
 fn samples<'a>(received: &'a Excerpt, metric: &'a str) -> impl Iterator<Item = &'a Sample> {
-    received.writes.iter().flat_map(|write| &write.samples).filter(move |sample| {
-        let series = &received.series[sample.series];
-        of_mandelbrot(series) && remote_write::metric(series) == metric
-    })
+    let of = move |labels: &Labels| of_mandelbrot(labels) && remote_write::metric(labels) == metric;
+    received.samples().filter(move |(labels, _)| of(labels)).map(|(_, sample)| sample)
 }
 
 /// A sample of a metric with this value arrives.
@@ -237,7 +235,8 @@ mod workload {
     }
 }
 
-/// What troubles the sender, one after the other.
+/// What troubles the sender, one after the other and in the order of their names: the last one restarts Prometheus, which
+/// then knows nothing of what it has scraped before.
 mod sender {
     use std::time::Duration;
 

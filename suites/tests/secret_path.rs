@@ -5,10 +5,7 @@ use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Secret},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
+use kube::Api;
 use rstest::rstest;
 use serde_json::{Value, json};
 use suites::{Cloud, DEADLINE, Subject, hold, snapshot};
@@ -139,12 +136,7 @@ async fn backend_change_arrives_after_forced_refresh(#[case] cloud: Cloud) {
     );
     let value = json!({KEY: after}).to_string();
     subject.control.put_secret(NAME, &value).await.expect("the backend takes a new value");
-    let refresh = json!({"metadata": {"annotations": {"force-sync": after.len().to_string()}}});
-    Kind::ExternalSecret
-        .within(&subject.client, DEMO)
-        .patch(NAME, &PatchParams::default(), &Patch::Merge(&refresh))
-        .await
-        .expect("the ExternalSecret takes an annotation");
+    subject.refresh(&Kind::ExternalSecret.within(&subject.client, DEMO), NAME).await;
     hold(subject.see(secrets, NAME, "the changed value arrives in the Secret", condition::holds(KEY, &after)).await);
 }
 

@@ -101,6 +101,12 @@ struct Inner {
 }
 
 impl Excerpt {
+    /// All samples in the order of their arrival, each with the labels of its series.
+    pub fn samples(&self) -> impl Iterator<Item = (&Labels, &Sample)> {
+        let samples = self.writes.iter().flat_map(|write| &write.samples);
+        samples.filter_map(|sample| Some((self.series.get(sample.series)?, sample)))
+    }
+
     /// Adds what has been received since.
     pub fn extend(&mut self, news: Self) {
         self.writes.extend(news.writes);

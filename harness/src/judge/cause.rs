@@ -11,7 +11,7 @@ use kube::{
 use trinity_emulators::journal;
 
 use super::{
-    drift, metrics,
+    drift,
     remote_write::Violation,
     shortage::{self, Shortage},
     start,
@@ -213,7 +213,7 @@ impl Cause {
             Self::SecretAbsent { .. } => "secret-absent",
             Self::RenderedConfigWrong { .. } => "rendered-config-wrong",
             Self::RemoteWriteRefused { .. } => "remote-write-refused",
-            Self::Labels(violation) => metrics::word(violation),
+            Self::Labels(violation) => violation.cause(),
             Self::TargetDown { .. } => "scrape-target-down",
             Self::NoRoom(shortage) => shortage.cause(),
             Self::Drift { .. } => "drift",
@@ -340,8 +340,7 @@ async fn from_events(client: &Client, world: &Description) -> Result<Cause> {
                 }
             }
             "Pod" => match not_pulled(&message) {
-                // Of some images it is known before that nobody has them.
-                Some(image) if world.missing.iter().any(|m| m.image == image) => None,
+                Some(image) if world.lacks(image) => None,
                 Some(image) if nobody_has(image, &requests()?) => {
                     Some(Cause::ImageUnavailable { image: image.to_owned(), pod: object })
                 }

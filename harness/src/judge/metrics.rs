@@ -13,7 +13,7 @@ use trinity_emulators::grafana::received::Excerpt;
 
 use super::{
     Cause,
-    remote_write::{self, Rules, Violation},
+    remote_write::{self, Rules},
 };
 use crate::{
     failure::{Attempt, Failure, Result},
@@ -95,11 +95,9 @@ fn cause(received: &Excerpt, rules: &Rules) -> Option<Cause> {
     }
     // The samples' order within a series is that of time.
     let mut down: BTreeMap<usize, usize> = BTreeMap::new();
-    for sample in received.writes.iter().flat_map(|w| &w.samples) {
-        if received.series.get(sample.series).is_some_and(|s| remote_write::metric(s) == "up") {
-            let failed = down.entry(sample.series).or_default();
-            *failed = if sample.value == Some(0.0) { *failed + 1 } else { 0 };
-        }
+    for (_, sample) in received.samples().filter(|(labels, _)| remote_write::metric(labels) == "up") {
+        let failed = down.entry(sample.series).or_default();
+        *failed = if sample.value == Some(0.0) { *failed + 1 } else { 0 };
     }
     let (series, failed) = down.into_iter().find(|(_, failed)| *failed >= SCRAPES)?;
     let label = |name: &str| received.series[series].get(name).cloned().unwrap_or_default();
@@ -109,13 +107,9 @@ fn cause(received: &Excerpt, rules: &Rules) -> Option<Cause> {
 /// The jobs that have not shown a target that is up.
 fn not_yet(received: &Excerpt, jobs: &BTreeSet<String>) -> Vec<String> {
     let up: BTreeSet<&str> = received
-        .writes
-        .iter()
-        .flat_map(|w| &w.samples)
-        .filter(|sample| sample.value == Some(1.0))
-        .filter_map(|sample| received.series.get(sample.series))
-        .filter(|series| remote_write::metric(series) == "up")
-        .filter_map(|series| series.get("job").map(String::as_str))
+        .samples()
+        .filter(|(labels, sample)| remote_write::metric(labels) == "up" && sample.value == Some(1.0))
+        .filter_map(|(labels, _)| labels.get("job").map(String::as_str))
         .collect();
     let writes = received.writes.len();
     let missing = jobs.iter().filter(|job| !up.contains(job.as_str()));
@@ -193,16 +187,6 @@ pub async fn ask(client: &Client, page: &str) -> Result<String> {
     let attempted = || format!("ask Prometheus for {page}");
     let request = http::Request::get(path).body(Vec::new()).attempting(attempted)?;
     client.request_text(request).await.attempting(attempted)
-}
-
-/// A violation as one word, for machines.
-pub const fn word(violation: &Violation) -> &'static str {
-    match violation {
-        Violation::Missing { .. } => "label-missing",
-        Violation::Foreign { .. } => "label-foreign",
-        Violation::Forbidden { .. } => "label-forbidden",
-        Violation::Cardinality { .. } => "label-cardinality",
-    }
 }
 
 #[cfg(test)]

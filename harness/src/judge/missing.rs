@@ -13,7 +13,7 @@ use kube::{
 use crate::{
     failure::{Failure, Result},
     gitops::argocd,
-    observe::{condition, kinds::Kind, until_all, wait},
+    observe::{condition, key, kinds::Kind, until_all, wait},
     world::Description,
 };
 
@@ -48,8 +48,8 @@ async fn excuse(client: &Client, world: &Description, excused: &RefCell<BTreeSet
     let mut workloads = stream::select_all(workloads);
     while let Some((kind, workload)) = workloads.next().await {
         match workload {
-            Ok(workload) if wants(&workload, |image| world.missing.iter().any(|m| m.image == image)) => {
-                excused.borrow_mut().insert(condition::workload(kind, &workload.metadata));
+            Ok(workload) if wants(&workload, |image| world.lacks(image)) => {
+                excused.borrow_mut().insert(format!("{kind} {}", key(&workload)));
             }
             Ok(_) => {}
             Err(e) if wait::passing(&e) => {}

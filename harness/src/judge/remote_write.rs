@@ -87,6 +87,18 @@ impl Rules {
     }
 }
 
+impl Violation {
+    /// The name of the cause.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "label-missing",
+            Self::Foreign { .. } => "label-foreign",
+            Self::Forbidden { .. } => "label-forbidden",
+            Self::Cardinality { .. } => "label-cardinality",
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,10 +188,7 @@ pub struct Arrival {
 pub fn arrivals(received: &Excerpt, wanted: impl Fn(&Labels) -> bool) -> Vec<(&Labels, Arrival)> {
     let mut values: BTreeMap<usize, BTreeMap<i64, (Option<f64>, bool)>> = BTreeMap::new();
     let mut arrivals: BTreeMap<usize, Arrival> = BTreeMap::new();
-    for sample in received.writes.iter().flat_map(|write| &write.samples) {
-        if !received.series.get(sample.series).is_some_and(&wanted) {
-            continue;
-        }
+    for (_, sample) in received.samples().filter(|(labels, _)| wanted(labels)) {
         let arrival = arrivals.entry(sample.series).or_default();
         let seen = (sample.value, sample.stale);
         match values.entry(sample.series).or_default().insert(sample.time, seen) {

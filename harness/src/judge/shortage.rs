@@ -22,7 +22,7 @@ use kube::{
 use super::capacity::{Demand, Fit, Requests};
 use crate::{
     failure::{Attempt, Failure, Result},
-    observe::wait,
+    observe::{key, wait},
     world::{Description, OWN},
 };
 
@@ -120,8 +120,8 @@ pub async fn first(client: &Client, world: &Description) -> Result<Shortage> {
     let mut refused = BTreeSet::new();
     loop {
         match events.try_next().await {
-            Ok(Some(Event::Apply(pod) | Event::InitApply(pod))) if is_refused(&pod) => refused.insert(name(&pod)),
-            Ok(Some(Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod))) => refused.remove(&name(&pod)),
+            Ok(Some(Event::Apply(pod) | Event::InitApply(pod))) if is_refused(&pod) => refused.insert(key(&pod)),
+            Ok(Some(Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod))) => refused.remove(&key(&pod)),
             Ok(Some(Event::Init)) => {
                 refused.clear();
                 false
@@ -158,7 +158,7 @@ fn find(pods: &[Pod], nodes: &[Node]) -> Result<Option<Shortage>> {
         let lacking = |short| places.iter().filter(|place| place.lacks(short, requests)).count();
         let short = if lacking(Short::Memory) > lacking(Short::Cpu) { Short::Memory } else { Short::Cpu };
         let fit = Fit::of(&demands(pod, pods)?, places[0].offered, places.len());
-        return Ok(Some(Shortage { pod: name(pod), requests, short, places, fit }));
+        return Ok(Some(Shortage { pod: key(pod), requests, short, places, fit }));
     }
     Ok(None)
 }
@@ -183,14 +183,14 @@ fn demands(pod: &Pod, pods: &[Pod]) -> Result<Vec<Demand>> {
     let mut demands = BTreeMap::new();
     for other in pods.iter().filter(|other| lives(other) && !gives_way(other, pod)) {
         let set = owner(other).filter(|owner| owner.kind == "DaemonSet");
-        let name = set.map_or_else(|| name(other), |set| format!("DaemonSet {}", set.uid));
+        let name = set.map_or_else(|| key(other), |set| format!("DaemonSet {}", set.uid));
         demands.insert(name.clone(), Demand { name, requests: requests(other)?, everywhere: set.is_some() });
     }
     Ok(demands.into_values().collect())
 }
 
 fn requests(pod: &Pod) -> Result<Requests> {
-    pod.spec.as_ref().map_or_else(|| Ok(Requests::default()), Requests::of).attempting(|| format!("size {}", name(pod)))
+    pod.spec.as_ref().map_or_else(|| Ok(Requests::default()), Requests::of).attempting(|| format!("size {}", key(pod)))
 }
 
 /// Whether the scheduler has said of a Pod of the platform that nodes have too little.
@@ -247,10 +247,6 @@ fn bound(pod: &Pod) -> Option<&str> {
     let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
     let mut fields = terms.iter().filter_map(|term| term.match_fields.as_ref()).flatten();
     Some(fields.find(|field| field.key == "metadata.name")?.values.as_ref()?.first()?.as_str())
-}
-
-fn name(pod: &Pod) -> String {
-    format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use k8s_openapi::{
         core::v1::{Node, Secret, ServiceAccount},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -50,7 +49,7 @@ pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
 }
 
 /// The application `root` (`namespace/name`), the applications that it consists of, and theirs in turn, are Synced and
-/// Healthy, but for the `excused` workloads (see [`workload`]) and what waits for them.
+/// Healthy, but for the `excused` workloads, such as `Deployment observability/grafana`, and what waits for them.
 pub fn tree_settled(root: String, excused: &RefCell<BTreeSet<String>>) -> impl Fn(&Objects) -> Expectation {
     move |applications| tree(&root, applications, &excused.borrow())
 }
@@ -84,12 +83,6 @@ fn waits_for_excused_only(application: &DynamicObject, resources: &[&Value], exc
     let synced = application.data["status"]["sync"]["status"] == "Synced";
     let compared = resources.iter().all(|r| r["status"] == "Synced");
     synced && compared && !excused.is_empty() && unhealthy.peek().is_some() && unhealthy.all(|r| fine(r))
-}
-
-/// A workload as [`tree_settled`] names it, for example `Deployment observability/grafana`.
-pub fn workload(kind: &str, metadata: &ObjectMeta) -> String {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    format!("{kind} {}/{}", text(&metadata.namespace), text(&metadata.name))
 }
 
 /// `namespace/name` of a resource in an application's status.
@@ -257,6 +250,31 @@ mod tests {
         objects.insert("argocd/child".into(), application("Healthy", &[]));
         assert_eq!(claim(&objects), Expectation::Held);
         assert!(matches!(claim(&Objects::new()), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn an_excuse_is_for_one_workload() {
+        let resource = |kind: &str, name: &str, health: &str| json!({"kind": kind, "namespace": "a", "name": name, "status": "Synced", "health": {"status": health}});
+        let with = |sync: &str, resources: Value| {
+            let status = json!({"sync": {"status": sync}, "health": {"status": "Progressing"}, "resources": resources});
+            Objects::from([("a/root".to_owned(), object(json!({"metadata": {"name": "root"}, "status": status})))])
+        };
+        let excused = RefCell::new(BTreeSet::from(["Deployment a/one".to_owned()]));
+        let claim = tree_settled("a/root".into(), &excused);
+        let one = resource("Deployment", "one", "Progressing");
+        assert_eq!(claim(&with("Synced", json!([one, resource("Deployment", "two", "Healthy")]))), Expectation::Held);
+        for (sync, resources) in [
+            ("OutOfSync", json!([one])),
+            ("Synced", json!([one, resource("Deployment", "two", "Progressing")])),
+            ("Synced", json!([one, resource("ExternalSecret", "one", "Degraded")])),
+            ("Synced", json!([resource("StatefulSet", "one", "Progressing")])),
+            ("Synced", json!([resource("Deployment", "one", "Healthy")])),
+            ("Synced", json!([one, resource("Application", "child", "Progressing")])),
+        ] {
+            assert!(matches!(claim(&with(sync, resources.clone())), Expectation::Pending(_)), "{sync} {resources}");
+        }
+        excused.borrow_mut().clear();
+        assert!(matches!(claim(&with("Synced", json!([one]))), Expectation::Pending(_)));
     }
 
     #[test]

@@ -7,4 +7,4 @@ pub mod promql;
 pub mod wait;
 
 pub use expectation::Expectation;
-pub use wait::{until, until_all};
+pub use wait::{answered, key, until, until_all};

@@ -1,6 +1,10 @@
 //! The one wait: a watch on an object, or on all objects of a kind, a claim about them, and a deadline.
 
-use std::{collections::BTreeMap, fmt::Debug, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{Debug, Display},
+    time::Duration,
+};
 
 use futures::{Stream, TryStreamExt};
 use kube::{
@@ -115,7 +119,28 @@ async fn settle<E>(
     }
 }
 
-fn key(object: &DynamicObject) -> String {
+/// Asks until the answer is no error. For what has no watch and can only be asked, and takes no more than seconds.
+///
+/// # Errors
+/// At the deadline, with the last error.
+pub async fn answered<E: Display>(
+    what: &str,
+    deadline: Duration,
+    ask: impl AsyncFn() -> std::result::Result<(), E>,
+) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        match ask().await {
+            Ok(()) => return Ok(()),
+            Err(e) if begun.elapsed() > deadline => return Err(Failure::new(format!("see {what}"), e)),
+            // There is no event to wait for.
+            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+        }
+    }
+}
+
+/// An object's `namespace/name`, or its name when it has no namespace.
+pub fn key(object: &impl ResourceExt) -> String {
     match object.namespace() {
         Some(namespace) => format!("{namespace}/{}", object.name_any()),
         None => object.name_any(),

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::future::try_join_all;
@@ -41,7 +41,7 @@ use crate::{
     components::cache::hash_bytes,
     failure::{Attempt, Failure, Result},
     gitops::{argocd, manifest},
-    observe::{condition, until},
+    observe::{answered, condition, until},
 };
 
 /// Where a machine of Google's cloud finds its metadata server.
@@ -247,16 +247,11 @@ impl Description {
     /// # Errors
     /// When it does not become ready.
     pub async fn api_ready(&self, client: &Client) -> Result<()> {
-        let begun = Instant::now();
-        loop {
+        answered("the API server ready", STEP, async || {
             let request = http::Request::get("/readyz").body(Vec::new()).attempting(|| "ask for /readyz".into())?;
-            match client.request_text(request).await {
-                Ok(_) => return Ok(()),
-                Err(e) if begun.elapsed() > STEP => return Err(Failure::new("see the API server ready", e)),
-                // /readyz can only be asked; its checks take a second or two altogether.
-                Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
-            }
-        }
+            client.request_text(request).await.map(|_| ()).attempting(|| "ask for /readyz".into())
+        })
+        .await
     }
 
     /// A client of the gateway's control interface.

@@ -131,6 +131,11 @@ pub struct Provenance {
 }
 
 impl Description {
+    /// Whether it was known before the world began that nobody has an image.
+    pub fn lacks(&self, image: &str) -> bool {
+        self.missing.iter().any(|missing| missing.image == image)
+    }
+
     /// Reads a world's `world.json`.
     ///
     /// # Errors

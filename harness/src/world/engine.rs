@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::Client;
@@ -22,7 +22,10 @@ use crate::{
         supervisor::Supervisor,
     },
     failure::{Attempt, Failure, Result},
-    observe::promql::{self, Sample},
+    observe::{
+        answered,
+        promql::{self, Sample},
+    },
 };
 
 /// Where it listens, in its own network.
@@ -138,17 +141,8 @@ fn client(socket: &Path) -> Result<Client> {
 
 async fn ready(socket: &Path) -> Result<()> {
     let client = client(socket)?;
-    let begun = Instant::now();
-    loop {
-        let seen = match client.get("http://engine/-/ready").send().await {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
-            Ok(answer) => format!("it answers {}", answer.status()),
-            Err(e) => e.to_string(),
-        };
-        if begun.elapsed() > READY {
-            return Err(Failure::new("see Grafana Cloud's Prometheus ready", seen));
-        }
-        // It can only be asked; reading an empty database takes a second.
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    answered("Grafana Cloud's Prometheus ready", READY, async || {
+        client.get("http://engine/-/ready").send().await.and_then(|answer| answer.error_for_status()).map(|_| ())
+    })
+    .await
 }
