@@ -17,6 +17,7 @@ use reqwest::{Certificate, Client};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use trinity_e2e::{
+    failure::{Attempt, Failure, Result},
     judge::metrics::{self, NAMESPACE, SECRET},
     observe::{
         Expectation, condition,
@@ -124,19 +125,21 @@ impl Metrics {
 
     /// Waits until a claim about what was received holds, and returns all of that.
     ///
-    /// # Panics
-    /// At the deadline, with what was seen last.
-    pub async fn received(&self, what: &str, claim: impl Fn(&Excerpt) -> Expectation) -> Excerpt {
+    /// # Errors
+    /// At the deadline, with what was seen last, or at once when it cannot hold any more.
+    pub async fn received(&self, what: &str, claim: impl Fn(&Excerpt) -> Expectation) -> Result<Excerpt> {
+        let attempted = || format!("see {what}");
         let deadline = Instant::now() + DEADLINE;
         let mut received = Excerpt::default();
         let mut last = "nothing has arrived".to_owned();
         loop {
-            let news = timeout_at(deadline, self.grafana.writes(received.latest)).await;
-            let news = news.unwrap_or_else(|_| panic!("{what} was not seen in {} s: {last}", DEADLINE.as_secs()));
-            received.extend(news.expect("the gateway tells what arrived"));
+            let Ok(news) = timeout_at(deadline, self.grafana.writes(received.latest)).await else {
+                return Err(Failure::new(attempted(), format!("after {} s: {last}", DEADLINE.as_secs())));
+            };
+            received.extend(news.attempting(attempted)?);
             match claim(&received) {
-                Expectation::Held => return received,
-                Expectation::Refuted(why) => panic!("{what} will not be seen: {why}"),
+                Expectation::Held => return Ok(received),
+                Expectation::Refuted(why) => return Err(Failure::new(attempted(), why)),
                 Expectation::Pending(why) => last = why,
             }
         }

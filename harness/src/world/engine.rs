@@ -71,6 +71,7 @@ impl Engine {
             nodes: vec![network.node()],
             addresses: Vec::new(),
             scratch: vec!["/run".into()],
+            aliases: Vec::new(),
             outside: path("outside"),
             sysctls: Vec::new(),
             processes: vec![

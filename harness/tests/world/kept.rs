@@ -107,7 +107,7 @@ fn claims_are_in_the_reports(machine: &Machine) {
         for claim in [
             "secret_equals_what_the_backend_holds::case_1_aws",
             "alone::expired::case_1_aws",
-            "sender::a_outage_of_the_receiver_loses_nothing::case_1_aws",
+            "sender::b_outage_of_the_receiver_loses_nothing::case_1_aws",
             "forged signature → InvalidIdentityToken",
         ] {
             assert_eq!(claims.get(claim), Some(&true), "{claims:#?}");

@@ -200,7 +200,8 @@ fn connected(inbox: &Receiver<Signal>) -> bool {
     }
 }
 
-/// Shares the mounts, which are private already, among the world's own containers, and empties the scratch folders.
+/// Shares the mounts, which are private already, among the world's own containers, empties the scratch folders, and
+/// mounts the aliases.
 fn isolate(plan: &Plan) -> Result<()> {
     let none: Option<&str> = None;
     let attempted = || "separate the world's mounts from the machine's".to_owned();
@@ -212,6 +213,11 @@ fn isolate(plan: &Plan) -> Result<()> {
         fs::create_dir_all(folder).attempting(|| format!("make {}", folder.display()))?;
         mount(Some("tmpfs"), folder, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
             .attempting(|| format!("mount a private {}", folder.display()))?;
+    }
+    for (alias, folder) in &plan.aliases {
+        let attempted = || format!("show {} as {}", folder.display(), alias.display());
+        fs::create_dir_all(alias).attempting(attempted)?;
+        mount(Some(folder), alias, none, MsFlags::MS_BIND, none).attempting(attempted)?;
     }
     if let Ok((text, path)) = resolver.as_ref().map(|(text, path)| (text, path.as_path()))
         && !path.exists()

@@ -26,6 +26,8 @@ pub struct Plan {
     pub addresses: Vec<IpAddr>,
     /// Folders of the machine that get an empty memory file system, private to the world.
     pub scratch: Vec<PathBuf>,
+    /// Short paths, private to the world, and the folders that they show. They are mounted after the scratch folders.
+    pub aliases: Vec<(PathBuf, PathBuf)>,
     /// File that holds the machine's network namespace, in the world's mounts only.
     pub outside: PathBuf,
     /// Kernel settings of the world's network namespace: path below /proc/sys, value.

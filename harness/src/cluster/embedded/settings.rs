@@ -90,6 +90,7 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
         nodes: inputs.nodes.iter().map(|node| node.address(inputs.network)).collect(),
         addresses: Vec::new(),
         scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
+        aliases: inputs.nodes.iter().map(|node| (root(*node).into(), settings.of(*node, "kubelet"))).collect(),
         outside: inputs.folder.join(OUTSIDE),
         sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
         processes: settings.processes(),
@@ -231,7 +232,7 @@ config_path = "{registry}"
             "systemReserved": {"cpu": self.0.reserved},
             "tlsCertFile": pki("crt"),
             "tlsPrivateKeyFile": pki("key"),
-            "volumePluginDir": self.of(node, "kubelet/plugins"),
+            "volumePluginDir": format!("{}/plugins", root(node)),
         })
     }
 
@@ -375,7 +376,7 @@ config_path = "{registry}"
                     format!("--hostname-override={}", node.name()),
                     format!("--kubeconfig={}", self.text(&format!("pki/{kubelet}.conf"))),
                     format!("--node-ip={}", node.address(self.0.network)),
-                    format!("--root-dir={}", self.of(node, "kubelet").display()),
+                    format!("--root-dir={}", root(node)),
                 ])
                 .after(&containerd)
                 .after("kube-apiserver"),
@@ -386,6 +387,12 @@ config_path = "{registry}"
 /// Where a node's containerd keeps what does not outlive it; the world's /run is in memory.
 fn state(node: Node) -> String {
     format!("/run/{}", node.process("containerd"))
+}
+
+/// A node's kubelet knows its folder by this path: it makes Unix sockets below, whose paths the kernel limits to 107
+/// bytes, and the world's folder is as deep as the user likes.
+fn root(node: Node) -> String {
+    format!("/run/{}", node.process("kubelet"))
 }
 
 fn socket(node: Node) -> String {
