@@ -1,5 +1,6 @@
 //! Observing a cluster: three-state expectations on watched objects.
 
+pub mod audit;
 pub mod condition;
 pub mod expectation;
 pub mod kinds;

@@ -174,6 +174,7 @@ impl World {
             kubeconfig: path("pki/admin.conf"),
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
+            audit: path(settings::AUDIT),
             gateway: gateway.https,
             authority: path("gateway.crt"),
             issuer,

@@ -39,6 +39,8 @@ pub struct Description {
     pub control: PathBuf,
     /// The gateway's request journal, JSON lines.
     pub journal: PathBuf,
+    /// The API server's audit log, JSON lines.
+    pub audit: PathBuf,
     /// Address of the gateway's TLS listener, reachable from the machine, for example `10.200.0.2:443`.
     pub gateway: std::net::SocketAddr,
     /// Certificate authority that signed the gateway's certificates (PEM).

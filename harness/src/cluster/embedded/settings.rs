@@ -19,6 +19,7 @@ use crate::{
     components::{image, unpacked},
     failure::{Attempt, Failure, Result},
     judge::quantity::Cpu,
+    observe::audit,
 };
 
 /// Where containers, and the programs in them, look for trusted authorities (Debian, Alpine and distroless agree).
@@ -27,6 +28,8 @@ const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub const REGISTRY: &str = "127.0.0.1:5000";
 /// File in a world's folder that holds the machine's network namespace.
 pub const OUTSIDE: &str = "outside";
+/// File in a world's folder that holds the API server's audit log.
+pub const AUDIT: &str = "audit.jsonl";
 /// The sandbox image; containerd has to be told, no manifest names it.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 
@@ -81,6 +84,7 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
     settings.save("cni/10-pods.conflist", &settings.pod_network().to_string())?;
     settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
     settings.save("Corefile", &settings.dns())?;
+    settings.save("audit.json", &audit::policy().to_string())?;
     settings.save("resolv.conf", &format!("nameserver {}\n", inputs.network.dns()))?;
     Ok(Plan {
         world: inputs.world.into(),
@@ -305,6 +309,8 @@ config_path = "{registry}"
                 .args([
                     format!("--advertise-address={node}"),
                     "--allow-privileged=true".into(),
+                    format!("--audit-log-path={}", self.text(AUDIT)),
+                    format!("--audit-policy-file={}", self.text("settings/audit.json")),
                     format!("--api-audiences=https://kubernetes.default.svc,{}", self.0.issuer),
                     "--authorization-mode=Node,RBAC".into(),
                     format!("--client-ca-file={}", pki("ca.crt")),
