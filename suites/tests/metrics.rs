@@ -260,11 +260,11 @@ mod sender {
         metrics.grafana.cause(&[fault]).await.expect("the gateway takes a fault");
     }
 
-    /// The gateway's lines about remote writes since a time.
+    /// The gateway's lines about remote writes that came after a time; one that was under way then is none.
     fn pushes(metrics: &Metrics, since: i64) -> Vec<Line> {
         let lines = journal::read(&metrics.subject.world.journal).expect("the gateway's journal can be read");
-        let of = |l: &Line| l.note.action.as_deref() == Some(PUSH) && l.time.as_millisecond() >= since;
-        lines.into_iter().filter(of).collect()
+        let came = |l: &Line| l.time.as_millisecond().saturating_sub_unsigned(l.milliseconds);
+        lines.into_iter().filter(|l| l.note.action.as_deref() == Some(PUSH) && came(l) > since).collect()
     }
 
     /// The first write since a time that is not its sender's first attempt.
@@ -325,8 +325,8 @@ mod sender {
     #[tokio::test]
     async fn b_outage_of_the_receiver_loses_nothing(#[case] cloud: Cloud) {
         let metrics = Metrics::find(cloud).await;
-        let begun = now();
         cause(&metrics, u32::MAX, Effect::Reset).await;
+        let begun = now();
         // The outage itself: its length is what is tried.
         tokio::time::sleep(OUTAGE).await;
         let failed = pushes(&metrics, begun);
