@@ -1,6 +1,8 @@
 //! What a gateway needs of a cloud, whichever it is.
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Request, Result, aws, azure, clock::Clock, config, gcp, issuer::Trust};
 
@@ -20,6 +22,43 @@ pub(crate) enum Trouble {
     Throttled,
     /// The cloud's own fault.
     Internal,
+}
+
+/// What proves that a caller of a cloud's public API administers it. It is made at random for each process and is told
+/// through the control interface only.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Credential {
+    /// The long-lived access key of an IAM user.
+    AccessKey {
+        /// Access key id.
+        key: String,
+        /// Secret access key.
+        secret: String,
+    },
+    /// An OAuth 2.0 access token.
+    Bearer {
+        /// The token.
+        token: String,
+    },
+    /// A client secret of an application.
+    Client {
+        /// Client id.
+        id: String,
+        /// Client secret.
+        secret: String,
+    },
+}
+
+/// So that no secret gets into a log.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AccessKey { .. } => "AccessKey",
+            Self::Bearer { .. } => "Bearer",
+            Self::Client { .. } => "Client",
+        })
+    }
 }
 
 /// What will be there.
@@ -49,6 +88,12 @@ pub(crate) trait Cloud: Send + Sync {
     /// Creates the declared secrets with the run's values (by the names in `${value:…}`) through the public API, as an
     /// administrator.
     fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>>;
+
+    /// Forgets every secret, also the deleted ones, as if none had ever been made.
+    fn forget(&self);
+
+    /// The administrator's credential; nothing when this cloud has no such caller.
+    fn administrator(&self) -> Option<Credential>;
 
     /// The current value of a secret, by an administrator through the public API.
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>>;

@@ -1,20 +1,24 @@
 //! The control interface of a gateway: HTTP on a Unix socket, for the harness and the suites. The platform cannot
 //! reach it.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Json, Router,
     extract::{Path as Name, State},
     http::StatusCode,
-    routing::{get, post, put},
+    routing::{self, get, post, put},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     Attempt, Error, Result,
-    cloud::{Cloud, Ground},
+    cloud::{Cloud, Credential, Ground},
     fault::{Fault, Faults},
     grafana::{self, received::Excerpt},
     issuer::Issuer,
@@ -27,6 +31,20 @@ pub(crate) struct Desk {
     pub faults: Faults,
     pub clouds: Vec<Arc<dyn Cloud>>,
     pub stack: Option<Arc<grafana::Stack>>,
+    pub given: Given,
+}
+
+/// Every value that came in here, by the name of its secret: whoever searches for leaks has to know the earlier ones, too.
+#[derive(Clone, Default)]
+pub(crate) struct Given(Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>);
+
+impl Given {
+    fn note<'a>(&self, values: impl IntoIterator<Item = (&'a String, &'a String)>) {
+        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, value) in values {
+            given.entry(name.clone()).or_default().insert(value.clone());
+        }
+    }
 }
 
 /// Values by the names that the declared set-up uses.
@@ -65,9 +83,13 @@ pub(crate) fn routes(desk: Desk) -> Router {
         .route("/clock", post(advance))
         .route("/faults", get(faults).put(cause))
         .route("/issuer", put(replace))
+        .route("/values", get(values))
+        .route("/writes", get(latest))
         .route("/writes/{after}", get(writes))
+        .route("/{cloud}/administrator", get(administrator))
         .route("/{cloud}/apply", post(apply))
         .route("/{cloud}/declared", post(declare))
+        .route("/{cloud}/secrets", routing::delete(forget))
         .route("/{cloud}/secrets/{name}", get(read).put(write).delete(delete))
         .with_state(desk)
 }
@@ -102,6 +124,10 @@ async fn replace(State(desk): State<Desk>, Json(body): Json<Replacement>) -> Rep
     Ok(())
 }
 
+async fn values(State(desk): State<Desk>) -> Json<BTreeMap<String, BTreeSet<String>>> {
+    Json(desk.given.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
 async fn writes(State(desk): State<Desk>, Name(after): Name<u64>) -> Reply<Json<Excerpt>> {
     match &desk.stack {
         Some(stack) => Ok(Json(stack.received.after(after).await)),
@@ -109,12 +135,27 @@ async fn writes(State(desk): State<Desk>, Name(after): Name<u64>) -> Reply<Json<
     }
 }
 
+async fn latest(State(desk): State<Desk>) -> Json<u64> {
+    Json(desk.stack.map_or(0, |stack| stack.received.latest()))
+}
+
+async fn administrator(State(desk): State<Desk>, Name(cloud): Name<String>) -> Reply<Json<Credential>> {
+    let credential = desk.cloud(&cloud)?.administrator();
+    credential.map(Json).ok_or_else(|| (StatusCode::NOT_FOUND, format!("{cloud} has no administrator")))
+}
+
 async fn apply(State(desk): State<Desk>, Name(cloud): Name<String>, Json(body): Json<Values>) -> Reply<()> {
+    desk.given.note(&body.values);
     desk.cloud(&cloud)?.apply(&body.values).await.map_err(refused)
 }
 
 async fn declare(State(desk): State<Desk>, Name(cloud): Name<String>, body: String) -> Reply<()> {
     desk.cloud(&cloud)?.declare(&body).map_err(refused)
+}
+
+async fn forget(State(desk): State<Desk>, Name(cloud): Name<String>) -> Reply<()> {
+    desk.cloud(&cloud)?.forget();
+    Ok(())
 }
 
 async fn read(State(desk): State<Desk>, Name((cloud, name)): Name<(String, String)>) -> Reply<Json<SecretValue>> {
@@ -127,6 +168,7 @@ async fn write(
     Name((cloud, name)): Name<(String, String)>,
     Json(body): Json<SecretValue>,
 ) -> Reply<()> {
+    desk.given.note([(&name, &body.value)]);
     desk.cloud(&cloud)?.write(&name, &body.value).await.map_err(refused)
 }
 
@@ -157,6 +199,17 @@ impl Client {
         Ok(Self { http, socket: socket.display().to_string(), cloud: cloud.to_owned() })
     }
 
+    /// What the cloud's administrator calls its public API with.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached or does not play the cloud.
+    pub async fn administrator(&self) -> Result<Credential> {
+        let attempted = "get the administrator's credential";
+        let text = self.send(attempted, self.http.get(self.url("administrator"))).await?;
+        // An error quotes the place and not the credential.
+        serde_json::from_str(&text).map_err(|e| Error::new(attempted, format!("{:?}", e.classify())))
+    }
+
     /// Creates the declared secrets with these values.
     ///
     /// # Errors
@@ -173,6 +226,15 @@ impl Client {
     pub async fn declare(&self, text: String) -> Result<()> {
         let request = self.http.post(self.url("declared")).body(text);
         self.send("replace the declared set-up", request).await.map(|_| ())
+    }
+
+    /// Makes the cloud forget every secret, also the deleted ones, as if none had ever been made.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn forget(&self) -> Result<()> {
+        let request = self.http.delete(self.url("secrets"));
+        self.send("forget all secrets", request).await.map(|_| ())
     }
 
     /// The current value of a secret.
@@ -205,6 +267,16 @@ impl Client {
         self.send(&format!("delete secret {name} in the backend"), request).await.map(|_| ())
     }
 
+    /// Every value that secrets of the gateway were ever given through this interface, by their names.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn values(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let text = self.send("read all values", self.http.get("http://gateway/values")).await?;
+        // Where it is not understood, the error must not show it.
+        serde_json::from_str(&text).map_err(|_| Error::new("understand all values", "they are no JSON object of lists"))
+    }
+
     /// Moves the clouds' clock, backwards when negative.
     ///
     /// # Errors
@@ -230,6 +302,15 @@ impl Client {
     pub async fn trust(&self, issuer: &Replacement) -> Result<()> {
         let request = self.http.put("http://gateway/issuer").json(issuer);
         self.send("replace the issuer that the clouds know", request).await.map(|_| ())
+    }
+
+    /// Number of the latest write that Grafana Cloud has received; 0 when there was none.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached.
+    pub async fn latest_write(&self) -> Result<u64> {
+        let text = self.send("ask for the latest write", self.http.get("http://gateway/writes")).await?;
+        text.parse().attempting(|| "understand the number of the latest write".into())
     }
 
     /// What Grafana Cloud has received after write number `after`. When that is nothing, it waits for a write, and says

@@ -141,6 +141,7 @@ impl Bound {
             faults: self.gateway.faults.clone(),
             clouds: self.gateway.clouds.clone(),
             stack: self.gateway.stack.clone(),
+            given: control::Given::default(),
         });
         let control = tokio::spawn(async move { axum::serve(self.control, routes).await });
         let hosts = accept(self.https, move |stream| {

@@ -1,9 +1,6 @@
 //! Git over smart HTTP, and snapshots of working trees.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{path::Path, process::Stdio};
 
 use axum::{body::Body, http::StatusCode, response::Response};
 use tokio::{io::AsyncWriteExt, process::Command};
@@ -123,11 +120,6 @@ pub(crate) async fn answer(repository: &Repository, rest: &str, request: Request
     }
     let body = Body::from(output.stdout[split + 4..].to_vec());
     Ok(Answer::plain(response.body(body).attempting(attempted)?))
-}
-
-/// Folder of a repository that [`snapshot`] makes for the platform of one world.
-pub fn bare_in(folder: &Path) -> PathBuf {
-    folder.join("platform.git")
 }
 
 #[cfg(test)]

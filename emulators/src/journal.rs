@@ -47,6 +47,9 @@ pub struct Note {
     /// Why it refused, more exactly than a cloud tells its callers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// True when the administrator of the cloud made this call: the harness and its suites, never the platform.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub administrator: bool,
     /// True when the harness made this call, to see it refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canary: bool,

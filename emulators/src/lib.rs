@@ -27,7 +27,7 @@ pub mod notify;
 mod random;
 pub mod registry;
 mod rs256;
-mod seed;
+pub mod seed;
 #[cfg(test)]
 mod wire;
 

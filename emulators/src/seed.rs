@@ -14,7 +14,7 @@ use crate::{Attempt, Error, Result};
 ///
 /// # Errors
 /// When it is no declaration, has an element that the cloud does not evaluate, or has a resource twice.
-pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, facts: &[(&str, &str)]) -> Result<T> {
+pub fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, facts: &[(&str, &str)]) -> Result<T> {
     let text = facts.iter().fold(text.to_owned(), |text, (name, fact)| text.replace(&format!("${{{name}}}"), fact));
     let attempted = || format!("read the declared set-up of {cloud}");
     let mut resources = Mapping::new();
@@ -43,7 +43,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, fact
 ///
 /// # Errors
 /// When the run does not supply it.
-pub(crate) fn value(reference: &str, of: &str, values: &BTreeMap<String, String>) -> Result<String> {
+pub fn value(reference: &str, of: &str, values: &BTreeMap<String, String>) -> Result<String> {
     let parts = reference.strip_prefix("${value:").and_then(|rest| rest.split_once('}'));
     let value = parts.and_then(|(name, rest)| values.get(name).map(|value| format!("{value}{rest}")));
     value.ok_or_else(|| {

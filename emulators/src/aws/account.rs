@@ -67,6 +67,11 @@ impl Account {
         store
     }
 
+    /// Forgets every secret.
+    pub(super) fn forget(&self) {
+        *self.secrets() = Store::new(&self.id, &self.region);
+    }
+
     /// Host name of a service in the account's region.
     pub fn host(&self, service: &str) -> String {
         format!("{service}.{}.amazonaws.com", self.region)

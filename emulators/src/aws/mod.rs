@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Answer, Request, Result,
-    cloud::{Cloud, Later, Trouble},
+    cloud::{Cloud, Credential, Later, Trouble},
 };
 
 impl Cloud for Account {
@@ -70,6 +70,15 @@ impl Cloud for Account {
 
     fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
         Box::pin(self.apply(values))
+    }
+
+    fn forget(&self) {
+        self.forget();
+    }
+
+    fn administrator(&self) -> Option<Credential> {
+        let (key, secret) = (&self.administrator.credentials.key, &self.administrator.credentials.secret);
+        Some(Credential::AccessKey { key: key.clone(), secret: secret.clone() })
     }
 
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {

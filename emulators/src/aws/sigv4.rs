@@ -166,13 +166,7 @@ impl Credentials {
     ///
     /// # Errors
     /// When a part of it cannot be in a request.
-    pub(crate) fn request(
-        &self,
-        host: &str,
-        region: &str,
-        target: Option<&str>,
-        body: String,
-    ) -> crate::Result<Request> {
+    pub fn request(&self, host: &str, region: &str, target: Option<&str>, body: String) -> crate::Result<Request> {
         let service = host.split('.').next().unwrap_or_default();
         let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let mut headers = vec![("host", host), ("x-amz-date", &time)];

@@ -129,9 +129,10 @@ impl Reply {
 
 /// Answers one request.
 pub(super) fn answer(tenant: &Tenant, request: &Request) -> Answer {
-    let mut caller = None;
+    let (mut caller, mut administrator) = (None, false);
     let outcome = authenticate(tenant, request).and_then(|claims| {
         caller = Some(format!("appid={};oid={}", claims.appid, claims.oid));
+        administrator = claims.oid == tenant.administrator.object_id;
         serve(tenant, &claims, request)
     });
     let mut answer = match outcome {
@@ -148,6 +149,7 @@ pub(super) fn answer(tenant: &Tenant, request: &Request) -> Answer {
         }
         Err(refusal) => refusal.answer(caller),
     };
+    answer.note.administrator = administrator;
     if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
         answer.response.headers_mut().insert("x-ms-request-id", id);
     }

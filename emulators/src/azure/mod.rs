@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Answer, Request, Result,
-    cloud::{Cloud, Later, Trouble},
+    cloud::{Cloud, Credential, Later, Trouble},
 };
 
 /// The service that a host belongs to.
@@ -93,6 +93,15 @@ impl Cloud for Tenant {
 
     fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
         Box::pin(self.load(values))
+    }
+
+    fn forget(&self) {
+        self.forget();
+    }
+
+    fn administrator(&self) -> Option<Credential> {
+        let (id, secret) = (&self.administrator.client_id, &self.administrator.secret);
+        Some(Credential::Client { id: id.clone(), secret: secret.clone() })
     }
 
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {

@@ -149,7 +149,10 @@ impl Secrets {
     }
 
     fn find(&self, name: &str) -> Result<&Secret, Refusal> {
-        self.live.get(&name.to_lowercase()).ok_or_else(|| absent(name))
+        self.live.get(&name.to_lowercase()).ok_or_else(|| match self.deleted.contains_key(&name.to_lowercase()) {
+            true => absent(name).because(format!("the secret {name} is deleted but recoverable")),
+            false => absent(name),
+        })
     }
 
     /// A name that a deleted secret has is reserved for it.

@@ -18,7 +18,8 @@ use crate::{
     config, random, seed,
 };
 
-/// The application that loads the declared set-up. Its secret is made at random and never leaves the process.
+/// The application that loads the declared set-up. Its secret is made at random,
+/// and only the control interface tells it.
 pub(super) struct Administrator {
     pub client_id: String,
     pub object_id: String,
@@ -77,6 +78,11 @@ impl Tenant {
     /// The declared set-up.
     pub(super) fn declared(&self) -> Arc<Declared> {
         self.declared.read().map(|d| d.clone()).unwrap_or_default()
+    }
+
+    /// Forgets every secret.
+    pub(super) fn forget(&self) {
+        *self.vaults() = Vaults::default();
     }
 
     /// The vaults as they are now: what is due to be purged is gone.

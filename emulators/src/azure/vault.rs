@@ -110,9 +110,10 @@ pub(super) fn answer(tenant: &Tenant, host: &str, request: &Request) -> Answer {
         let text = format!("there is no vault {name}: the real cloud has no DNS name {host}\n");
         return Answer::text(StatusCode::MISDIRECTED_REQUEST, text.clone()).noting(Note::finding(text.trim()));
     };
-    let mut caller = None;
+    let (mut caller, mut administrator) = (None, false);
     let outcome = authenticate(tenant, request).and_then(|claims| {
         caller = Some(format!("appid={};oid={}", claims.appid, claims.oid));
+        administrator = claims.oid == tenant.administrator.object_id;
         serve(tenant, name, &claims, request)
     });
     let mut answer = match outcome {
@@ -122,6 +123,7 @@ pub(super) fn answer(tenant: &Tenant, host: &str, request: &Request) -> Answer {
         }
         Err(refusal) => refusal.answer(caller),
     };
+    answer.note.administrator = administrator;
     let headers = answer.response.headers_mut();
     headers.insert("cache-control", HeaderValue::from_static("no-cache"));
     let named = [("x-ms-keyvault-region", location), ("x-ms-request-id", Uuid::new_v4().to_string())];

@@ -1,4 +1,4 @@
-//! The project's administrator, who uses the same API as everybody, by a token that never leaves this process.
+//! The project's administrator, who uses the same API as everybody, by a token that only the control interface tells.
 
 use std::collections::BTreeMap;
 

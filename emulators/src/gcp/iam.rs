@@ -115,7 +115,7 @@ impl std::fmt::Display for Workload {
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// Whoever manages this project; its credential never leaves the process.
+    /// Whoever manages this project; only the control interface tells its credential.
     Administrator,
     /// A service account, by its email address.
     Account(String),

@@ -154,7 +154,7 @@ fn generate(
 fn permit(project: &Project, caller: &Caller, by: &Principal, permission: &str, email: &str) -> Result<(), Refusal> {
     let Some(account) = caller.policy.account(email, &project.config.project) else {
         return Err(Refusal::new(Code::NotFound, format!("Not found; Gaia id not found for email {email:.200}"))
-            .because("no such service account is declared"));
+            .because(format!("no service account {email:.200} is declared")));
     };
     let name = format!("projects/{}/serviceAccounts/{email}", project.config.project);
     let bindings = caller.policy.of_account(email).chain(caller.policy.of_project());

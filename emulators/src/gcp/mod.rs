@@ -49,7 +49,7 @@ use self::{
 };
 use crate::{
     Answer, Request, Result,
-    cloud::{Cloud, Later, Trouble},
+    cloud::{Cloud, Credential, Later, Trouble},
 };
 
 /// Host of the global Secret Manager.
@@ -171,6 +171,14 @@ impl Cloud for Project {
 
     fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
         Box::pin(administrator::apply(self, values))
+    }
+
+    fn forget(&self) {
+        self.forget();
+    }
+
+    fn administrator(&self) -> Option<Credential> {
+        Some(Credential::Bearer { token: self.administrator.clone() })
     }
 
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {

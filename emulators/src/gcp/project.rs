@@ -86,6 +86,11 @@ impl Project {
         vault
     }
 
+    /// Forgets every secret.
+    pub(super) fn forget(&self) {
+        *self.vault() = Vault::default();
+    }
+
     /// Whether the caller may do something with a resource.
     ///
     /// Bindings on a secret are those of its own policy and the declared ones: what infrastructure code declares, it

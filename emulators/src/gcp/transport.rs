@@ -82,6 +82,7 @@ pub(crate) fn unknown(grpc: bool) -> Answer {
 
 /// The answer with its caller noted.
 pub(crate) fn by(mut answer: Answer, principal: &Principal) -> Answer {
+    answer.note.administrator = *principal == Principal::Administrator;
     answer.note.caller = Some(principal.to_string());
     answer
 }

@@ -194,7 +194,12 @@ impl Vault {
         let kept = self.secrets.get(name).filter(|kept| !(kept.versions.is_empty() && id == "latest"));
         let Some(kept) = kept else {
             let message = format!("Secret [{}] not found or has no versions.", name.canonical(number));
-            return Err(Refusal::new(Code::NotFound, message));
+            let why = if self.secrets.contains_key(name) {
+                "the secret exists and has no versions"
+            } else {
+                "there is no such secret"
+            };
+            return Err(Refusal::new(Code::NotFound, message).because(why));
         };
         let Version { version, data } = &kept.versions[kept.place(id)?];
         match version.state() {

@@ -18,11 +18,9 @@ pub use stack::Stack;
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
-
 use crate::{
     Answer, Request, Result,
-    cloud::{Cloud, Later, Trouble},
+    cloud::{Cloud, Credential, Later, Trouble},
 };
 
 /// Name of the service in configurations, journals and the control interface.
@@ -80,13 +78,16 @@ impl Cloud for Stack {
             match service(&request) {
                 Some(Service::Push) => push::answer(self, request).await,
                 Some(Service::Query) => self.query(&request).await,
-                None => Answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+                None => push::astray(self, &request),
             }
         })
     }
 
     fn trouble(&self, _: &str, request: &Request, trouble: Trouble) -> Answer {
-        refusal::trouble(request, trouble)
+        match service(request) {
+            Some(Service::Push) => push::troubled(self, request, trouble),
+            _ => refusal::trouble(request, trouble),
+        }
     }
 
     fn declare(&self, text: &str) -> Result<()> {
@@ -95,6 +96,14 @@ impl Cloud for Stack {
 
     fn apply<'a>(&'a self, values: &'a BTreeMap<String, String>) -> Later<'a, Result<()>> {
         Box::pin(async move { self.issue(values) })
+    }
+
+    fn forget(&self) {
+        self.forget();
+    }
+
+    fn administrator(&self) -> Option<Credential> {
+        None
     }
 
     fn read<'a>(&'a self, name: &'a str) -> Later<'a, Result<String>> {

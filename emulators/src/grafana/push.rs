@@ -1,6 +1,6 @@
 //! Remote writes: who may, what may be written, and where it goes.
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 
 use super::{
     limits,
@@ -9,11 +9,11 @@ use super::{
     remote_write::{self, Version, Write},
     stack::Stack,
 };
-use crate::{Answer, Request, canary, journal::Note};
+use crate::{Answer, Request, canary, cloud::Trouble, journal::Note};
 
-/// Answers a remote write, and records it, unless it is a canary's: the record is of the platform.
+/// Answers a remote write, and records it, unless it is a canary's.
 pub(super) async fn answer(stack: &Stack, request: Request) -> Answer {
-    let canary = request.headers().get("user-agent").is_some_and(|agent| agent == canary::AGENT);
+    let canary = canary(&request);
     let (sender, taken) = match stack.admit(request.headers(), "metrics:write") {
         Err(refusal) => (Sender::default(), Err(refusal)),
         Ok(sender) => (sender, taken(stack, &request).await),
@@ -36,6 +36,34 @@ pub(super) async fn answer(stack: &Stack, request: Request) -> Answer {
             answer
         }
     }
+}
+
+/// Answers what leads nowhere. A write that goes there is recorded as refused.
+pub(super) fn astray(stack: &Stack, request: &Request) -> Answer {
+    if request.method() == Method::POST {
+        refused(stack, request, StatusCode::NOT_FOUND, "not-found");
+    }
+    Answer::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// Answers with what befalls any sender, and records it as every other refusal.
+pub(super) fn troubled(stack: &Stack, request: &Request, trouble: Trouble) -> Answer {
+    let answer = refusal::trouble(request, trouble);
+    refused(stack, request, answer.response.status(), answer.note.code.as_deref().unwrap_or_default());
+    answer
+}
+
+/// Records a refusal that did not depend on what was written.
+fn refused(stack: &Stack, request: &Request, status: StatusCode, code: &str) {
+    if !canary(request) {
+        let sender = stack.admit(request.headers(), "metrics:write").unwrap_or_default();
+        stack.received.refuse(sender, status.as_u16(), code.to_owned());
+    }
+}
+
+/// Whether a canary calls: the record is of the platform.
+fn canary(request: &Request) -> bool {
+    request.headers().get("user-agent").is_some_and(|agent| agent == canary::AGENT)
 }
 
 /// Checks what is written and hands it on to the engine.

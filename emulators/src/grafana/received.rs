@@ -162,6 +162,11 @@ impl Received {
         self.latest.send_replace(number);
     }
 
+    /// Number of the latest write.
+    pub fn latest(&self) -> u64 {
+        *self.latest.borrow()
+    }
+
     /// The writes after number `after`; when there are none, it waits for one, up to [`PATIENCE`].
     pub async fn after(&self, after: u64) -> Excerpt {
         let mut latest = self.latest.subscribe();

@@ -56,6 +56,13 @@ impl Stack {
         &self.host
     }
 
+    /// Forgets every token.
+    pub(super) fn forget(&self) {
+        if let Ok(mut tokens) = self.tokens.write() {
+            tokens.issued.clear();
+        }
+    }
+
     /// Lets a caller in whose token has a scope.
     pub(super) fn admit(&self, headers: &HeaderMap, scope: &str) -> Result<Sender, Refusal> {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::NoCredentials)?;

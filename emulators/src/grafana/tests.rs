@@ -199,6 +199,15 @@ fn trouble_says_when_to_come_again() {
     }
 }
 
+#[tokio::test]
+async fn what_is_refused_unread_is_recorded_too() {
+    let stack = stack();
+    stack.trouble(stack.host(), &request("push", "", Vec::new()), Trouble::Throttled);
+    assert_eq!(send(&stack, request("pushed", "", Vec::new())).await.0, StatusCode::NOT_FOUND);
+    let seen = stack.received.after(0).await;
+    assert_eq!(seen.writes.iter().map(|write| write.status).collect::<Vec<_>>(), [429, 404]);
+}
+
 proptest! {
     #[test]
     fn no_body_is_too_strange(body in proptest::collection::vec(any::<u8>(), 0..300)) {

@@ -36,6 +36,7 @@ pub(crate) fn answer(account: &Account, request: &Request) -> Answer {
     let outcome = match Caller::of(account, request, &account.region, "secretsmanager") {
         Ok(caller) => {
             let outcome = serve(&mut Call::new(account, &caller), action(request), request.body());
+            note.administrator = caller.role().is_none();
             note.caller = Some(caller.arn);
             outcome
         }
