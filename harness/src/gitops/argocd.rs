@@ -1,6 +1,7 @@
 //! Argo CD's installation from its own core manifests, with the platform's settings.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,14 +14,18 @@ use k8s_openapi::{
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use kube::{Api, Client, core::DynamicObject};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+    core::DynamicObject,
+};
 use serde_json::{Value, json};
 use tracing::debug;
 
 use super::manifest::{Applier, parse};
 use crate::{
     failure::{Attempt, Failure, Result},
-    observe::{condition, until},
+    observe::{condition, kinds::Kind, until},
     world::Cloud,
 };
 
@@ -112,6 +117,18 @@ pub fn root_file(platform: &Path, cloud: Cloud, cell: Option<&str>) -> Result<Pa
         .next("--platform names a folder with bootstrap/<cloud>/root.yaml"))
 }
 
+/// URL of the repository that the root application in the file `root` comes from.
+///
+/// # Errors
+/// When the file cannot be read or names none.
+pub fn repository(root: &Path) -> Result<String> {
+    let attempted = || format!("find the repository of {}", root.display());
+    let text = fs::read_to_string(root).attempting(attempted)?;
+    let url = |object: &DynamicObject| object.data.pointer("/spec/source/repoURL")?.as_str().map(Into::into);
+    let objects = parse(&text, &root.display().to_string())?;
+    objects.iter().find_map(url).ok_or_else(|| Failure::new(attempted(), "it has no spec.source.repoURL"))
+}
+
 /// Applies the platform's root application, the one thing that a person applies.
 ///
 /// # Errors
@@ -122,6 +139,34 @@ pub async fn plant(client: &Client, root: &Path) -> Result<String> {
     let name = objects.iter().find_map(|o| o.metadata.name.clone()).unwrap_or_default();
     Applier::new(client).await?.apply(objects, NAMESPACE).await?;
     Ok(name)
+}
+
+/// Ends the operations that are under way, also those that wait for their next try: they are about commits of before.
+///
+/// # Errors
+/// When the API server refuses.
+pub async fn end_operations(client: &Client) -> Result<()> {
+    let attempted = || "end the running operations".to_owned();
+    let all = Kind::Application.all(client).list(&ListParams::default()).await.attempting(attempted)?;
+    for application in all.items.iter().filter(|a| a.data["status"]["operationState"]["phase"] == "Running") {
+        let api = Kind::Application.within(client, application.metadata.namespace.as_deref().unwrap_or_default());
+        let name = application.metadata.name.as_deref().unwrap_or_default();
+        let end = json!({"status": {"operationState": {"phase": "Terminating"}}});
+        api.patch(name, &PatchParams::default(), &Patch::Merge(&end)).await.attempting(attempted)?;
+    }
+    Ok(())
+}
+
+/// The data of `argocd-cm` as the manifests of an installation and the tree of a platform make it.
+///
+/// # Errors
+/// When the platform's file cannot be read.
+pub fn settings(installed: &[DynamicObject], platform: &Path) -> Result<BTreeMap<String, String>> {
+    let own = |o: &&DynamicObject| kind(o) == "ConfigMap" && o.metadata.name.as_deref() == Some("argocd-cm");
+    let Some(mut map) = installed.iter().find(own).cloned() else { return Ok(BTreeMap::new()) };
+    merge(&mut map, &platform.join("bootstrap/argocd"))?;
+    let data = map.data["data"].as_object().into_iter().flatten();
+    Ok(data.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
 }
 
 /// Adds the data of the platform's ConfigMap of the same name.

@@ -10,8 +10,8 @@ use kube::{
 
 use crate::failure::{Attempt, Failure, Result};
 
-/// Field manager of what the harness applies.
-const MANAGER: &str = "trinity-e2e";
+/// Field manager of what the harness writes.
+pub(crate) const MANAGER: &str = "trinity-e2e";
 
 /// Objects of a YAML text, document by document.
 ///

@@ -1,5 +1,10 @@
 //! Argo CD: its installation and what it is told.
 
 pub mod argocd;
+pub mod field;
 pub mod manifest;
+pub mod refresh;
 pub mod render;
+pub mod schema;
+pub mod text;
+pub mod tree;

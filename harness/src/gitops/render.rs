@@ -23,9 +23,9 @@ use crate::{
 };
 
 /// File names that make a folder a kustomization.
-const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(super) const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// Ends of the names of plain manifests.
-const MANIFESTS: [&str; 3] = ["yaml", "yml", "json"];
+pub(super) const MANIFESTS: [&str; 3] = ["yaml", "yml", "json"];
 
 /// An application with everything that it consists of.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Application {
     pub name: String,
     /// Namespace of objects that name none.
     pub namespace: String,
+    /// Paths of its sources in the platform's tree; a chart of a repository has none.
+    pub paths: Vec<String>,
     /// Its objects, of which the last wins when several have one name.
     pub objects: Vec<DynamicObject>,
 }
@@ -166,6 +168,16 @@ impl Renderer {
         Ok(rendered)
     }
 
+    /// The objects of a chart with the chart's own values, rendered for the namespace of its name.
+    ///
+    /// # Errors
+    /// When there is no such chart, or it cannot be rendered.
+    pub async fn stock(&self, chart: &str, version: &str) -> Result<Vec<DynamicObject>> {
+        let folder = self.unpack(chart, version)?;
+        let yaml = self.chart(chart, chart, &folder, None, &BTreeSet::new()).await?;
+        parse(&yaml, &format!("{chart} {version}"))
+    }
+
     async fn render(&self, name: &str, manifest: &DynamicObject, own: &str) -> Result<Application> {
         let Spec { destination, source, sources } =
             serde_json::from_value(manifest.data["spec"].clone()).attempting(|| "understand its spec".into())?;
@@ -188,6 +200,7 @@ impl Renderer {
         Ok(Application {
             name: name.into(),
             namespace: destination.namespace,
+            paths: sources.iter().filter_map(|source| source.path.clone()).collect(),
             objects: objects.into_values().collect(),
         })
     }

@@ -145,6 +145,12 @@ pub fn ready_node(node: Option<&Node>) -> Expectation {
     }
 }
 
+/// Whether an object's condition `Ready` is True now.
+pub fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
 /// `Ready` of an External Secrets object is True, with this reason.
 pub fn ready_because(reason: &'static str) -> impl Fn(Option<&DynamicObject>) -> Expectation {
     ready("True", reason)

@@ -58,27 +58,40 @@ pub async fn until_all(
     deadline: Duration,
     claim: impl Fn(&Objects) -> Expectation,
 ) -> Result<()> {
-    let (mut objects, mut arriving) = (Objects::new(), Objects::new());
+    let mut known = Known::default();
     let events = watcher::watcher(api, Config::default()).default_backoff();
-    settle(events, what, deadline, |event| {
+    settle(events, what, deadline, |event| known.after(event).map(&claim)).await
+}
+
+/// What a watch has told of the objects of a kind.
+#[derive(Default)]
+struct Known {
+    objects: Objects,
+    arriving: Objects,
+}
+
+impl Known {
+    /// All objects after an event; nothing while a list arrives: it is complete, or it says nothing.
+    fn after(&mut self, event: Event<DynamicObject>) -> Option<&Objects> {
         match event {
-            Event::Init => arriving.clear(),
-            Event::InitApply(object) => {
-                arriving.insert(key(&object), object);
-                // A list is complete or nothing.
+            Event::Init => {
+                self.arriving.clear();
                 return None;
             }
-            Event::InitDone => objects = std::mem::take(&mut arriving),
+            Event::InitApply(object) => {
+                self.arriving.insert(key(&object), object);
+                return None;
+            }
+            Event::InitDone => self.objects = std::mem::take(&mut self.arriving),
             Event::Apply(object) => {
-                objects.insert(key(&object), object);
+                self.objects.insert(key(&object), object);
             }
             Event::Delete(object) => {
-                objects.remove(&key(&object));
+                self.objects.remove(&key(&object));
             }
         }
-        Some(claim(&objects))
-    })
-    .await
+        Some(&self.objects)
+    }
 }
 
 /// Asks `judge` after every event of a watch, until what it expects holds; `None` leaves it at what it said before.
@@ -191,6 +204,24 @@ mod tests {
         assert_eq!(end(refuted).await, "could not see that it is so: never");
         assert!(end([Err(refused(403)), Ok(Some(Expectation::Held))]).await.contains("No"), "a refusal stays one");
         assert_eq!(end([Err(refused(404)), Ok(Some(Expectation::Held))]).await, "held", "a kind may come later");
+    }
+
+    #[test]
+    fn a_list_says_nothing_until_it_is_complete() {
+        let object = |name: &str| DynamicObject {
+            types: None,
+            metadata: kube::core::ObjectMeta { name: Some(name.into()), ..Default::default() },
+            data: serde_json::Value::Null,
+        };
+        let mut known = Known::default();
+        let mut names = |event| known.after(event).map(|all| all.keys().cloned().collect::<Vec<_>>().join(" "));
+        assert_eq!(names(Event::Init), None);
+        assert_eq!(names(Event::InitApply(object("a"))), None);
+        assert_eq!(names(Event::InitDone).as_deref(), Some("a"));
+        assert_eq!(names(Event::Apply(object("b"))).as_deref(), Some("a b"));
+        assert_eq!(names(Event::Delete(object("a"))).as_deref(), Some("b"));
+        assert_eq!(names(Event::Init), None, "a new list");
+        assert_eq!(names(Event::InitDone).as_deref(), Some(""));
     }
 
     #[tokio::test]
