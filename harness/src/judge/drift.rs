@@ -1,94 +1,156 @@
-//! Drift: which fields make an application OutOfSync although its last sync succeeded.
+//! Drift: which fields make an application OutOfSync although its last sync succeeded, and why.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::Value;
 
-use super::Cause;
+use super::{
+    cause::{Cause, Kind},
+    finding::{self, Finding},
+};
 use crate::{
-    command::Run,
-    failure::{Attempt, Failure, Result},
+    failure::{Attempt, Result},
+    gitops::{
+        field::FieldPath,
+        schema::{self, Schemas, Unpinned},
+        tree::{Identity, Tree},
+    },
+    observe::{
+        comparison::{self, Compared, Difference},
+        owner,
+    },
     world::Description,
 };
 
 /// The drift of an application: its sync succeeded, Argo CD has corrected it at least once since, and it is OutOfSync all
-/// the same, because the cluster has a field inside a list of a custom resource that Git has not. Argo CD compares such
-/// lists as a whole; of Kubernetes' own kinds it knows the defaults.
+/// the same.
 ///
 /// # Errors
-/// When Git's manifests cannot be rendered or a live object cannot be read.
+/// When Argo CD's comparison, the platform's files or a live object cannot be read.
 pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Option<Cause>> {
     let status = &application.data["status"];
     let operation = &status["operationState"];
     // Alone it would prove nothing: the first correction may have compared with a state from before the sync.
     let corrected = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().is_some_and(|n| n > 0);
-    let drifts = status["sync"]["status"] == "OutOfSync" && operation["phase"] == "Succeeded" && corrected;
-    let Some(path) = application.data["spec"]["source"]["path"].as_str().filter(|_| drifts) else {
+    if status["sync"]["status"] != "OutOfSync" || operation["phase"] != "Succeeded" || !corrected {
         return Ok(None);
-    };
-    let desired = render(world, path).await?;
-    let mut fields = Vec::new();
-    for resource in
-        status["resources"].as_array().into_iter().flatten().filter(|r| r["status"] == "OutOfSync" && custom(r))
-    {
-        let text = |field: &str| resource[field].as_str().unwrap_or_default();
-        let matches = |d: &&Value| d["kind"] == resource["kind"] && d["metadata"]["name"] == resource["name"];
-        let Some(wanted) = desired.iter().find(matches) else { continue };
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(text("group"), text("version"), text("kind")));
-        let api: Api<DynamicObject> = match resource["namespace"].as_str() {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
-            None => Api::all_with(client.clone(), &kind),
-        };
-        let live = api.get_opt(text("name")).await.attempting(|| format!("read {} {}", text("kind"), text("name")))?;
-        let Some(live) = live else { continue };
-        fields.extend(
-            added(&wanted["spec"], &live.data["spec"], "spec", false)
-                .iter()
-                .map(|f| format!("{} {} {f}", text("kind"), text("name"))),
-        );
     }
-    let application = application.metadata.name.clone().unwrap_or_default();
-    Ok((!fields.is_empty()).then_some(Cause::Drift { application, fields }))
+    let spec = &application.data["spec"];
+    let sources = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
+    let tree = Tree::read(&world.platform, sources.filter_map(|source| source["path"].as_str()))?;
+    let application = application.name_any();
+    Ok(Drift::read(client, &tree, &application).await?.cause(&application))
 }
 
-/// The platform's own manifests below `path`, rendered by kustomize as Argo CD does.
-async fn render(world: &Description, path: &str) -> Result<Vec<Value>> {
-    let yaml = Run::new(&world.kubectl).arg("kustomize").arg(world.platform.join(path)).text().await?;
-    serde_yaml::Deserializer::from_str(&yaml)
-        .map(|document| {
-            serde::Deserialize::deserialize(document).map_err(|e| Failure::new(format!("render {path}"), e))
+/// Every field in which the objects of an application differ from Git, by Argo CD's last comparison, each with its reason.
+#[derive(Clone, Debug, Default)]
+pub struct Drift {
+    /// Defaults of definitions that Git does not pin: no sync removes them.
+    pub defaults: Vec<Finding>,
+    /// What somebody has written.
+    pub changes: Vec<Finding>,
+}
+
+impl Drift {
+    /// Reads an application's drift. An object that is not there is none: its sync is not over.
+    ///
+    /// # Errors
+    /// When Argo CD's comparison or a live object cannot be read.
+    pub async fn read(client: &Client, tree: &Tree, application: &str) -> Result<Self> {
+        let mut drift = Self::default();
+        for compared in comparison::read(client, application).await?.unwrap_or_default() {
+            let differences = compared.differences()?;
+            let state = compared.live()?;
+            if differences.is_empty() || compared.hook || state.is_null() {
+                continue;
+            }
+            let live = Live::read(client, &compared, &state).await?;
+            let (defaults, changes): (Vec<_>, Vec<_>) = differences.into_iter().partition(|d| live.fills_in(d));
+            let defaults: Vec<Unpinned> = defaults
+                .into_iter()
+                .map(|Difference { path, live, .. }| Unpinned { path, value: live.unwrap_or_default() })
+                .collect();
+            let object = Identity { kind: compared.kind, namespace: compared.namespace, name: compared.name };
+            drift.defaults.extend(finding::unpinned(tree, &object, &defaults, "the definition of its kind"));
+            drift.changes.extend(changes.iter().map(|difference| live.changed(tree, &object, difference)));
+        }
+        Ok(drift)
+    }
+
+    /// What it means for a wait: a default stays for ever, whenever Argo CD has compared; of a change, the comparison may be
+    /// older than the last sync.
+    fn cause(self, application: &str) -> Option<Cause> {
+        let certain = !self.defaults.is_empty();
+        let findings: Vec<Finding> = self.defaults.into_iter().chain(self.changes).collect();
+        let all = |told: fn(&Finding) -> String| findings.iter().map(told).collect::<Vec<_>>();
+        let seen = format!("{application} stays OutOfSync after every sync: {}", all(Finding::seen).join("; "));
+        let cause = Cause::new(Kind::Drift, seen).next(all(Finding::advice).join("\n    "));
+        match (findings.is_empty(), certain) {
+            (true, _) => None,
+            (false, true) => Some(cause),
+            (false, false) => Some(cause.passing("the next comparison may find them equal")),
+        }
+    }
+}
+
+/// An object in the cluster, with the schema of its kind.
+struct Live {
+    object: Option<DynamicObject>,
+    schema: Option<Value>,
+}
+
+impl Live {
+    async fn read(client: &Client, compared: &Compared, state: &Value) -> Result<Self> {
+        let Some(api_version) = state["apiVersion"].as_str() else { return Ok(Self { object: None, schema: None }) };
+        let version = api_version.rsplit('/').next().unwrap_or_default();
+        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(&compared.group, version, &compared.kind));
+        let read = async |kind: &ApiResource, namespace: &str, name: &str| {
+            let api: Api<DynamicObject> = match namespace {
+                "" => Api::all_with(client.clone(), kind),
+                namespace => Api::namespaced_with(client.clone(), namespace, kind),
+            };
+            api.get_opt(name).await.attempting(|| format!("read {} {name}", kind.kind))
+        };
+        let definition = ApiResource::erase::<CustomResourceDefinition>(&());
+        // Kinds of Kubernetes itself have none, and Argo CD knows their defaults.
+        let definition = read(&definition, "", &format!("{}.{}", kind.plural, compared.group)).await?;
+        let schemas = Schemas::of(definition.as_ref());
+        Ok(Self {
+            object: read(&kind, &compared.namespace, &compared.name).await?,
+            schema: schemas.get(api_version, &compared.kind).cloned(),
         })
-        .collect()
-}
+    }
 
-/// Whether a resource of an application's status is of a kind that Kubernetes itself does not have.
-fn custom(resource: &Value) -> bool {
-    resource["group"].as_str().is_some_and(|group| group.contains('.') && !group.ends_with(".k8s.io"))
-}
+    /// Whether a field is there because its definition has a default, and Git does not say it.
+    fn fills_in(&self, difference: &Difference) -> bool {
+        let default = self.schema.as_ref().and_then(|schema| schema::default_of(schema, &difference.path));
+        difference.git.is_none() && difference.live.is_some() && difference.live.as_ref() == default
+    }
 
-/// Paths below list elements that `live` has and `wanted` has not.
-fn added(wanted: &Value, live: &Value, path: &str, in_list: bool) -> Vec<String> {
-    match (wanted, live) {
-        (Value::Object(wanted), Value::Object(live)) => live
-            .iter()
-            .flat_map(|(key, value)| {
-                let path = format!("{path}.{key}");
-                match wanted.get(key) {
-                    Some(own) => added(own, value, &path, in_list),
-                    None if in_list => vec![path],
-                    None => Vec::new(),
-                }
-            })
-            .collect(),
-        (Value::Array(wanted), Value::Array(live)) => wanted
-            .iter()
-            .zip(live)
-            .enumerate()
-            .flat_map(|(i, (w, l))| added(w, l, &format!("{path}[{i}]"), true))
-            .collect(),
-        _ => Vec::new(),
+    /// A field that somebody has changed.
+    fn changed(&self, tree: &Tree, object: &Identity, difference: &Difference) -> Finding {
+        let Difference { path, live, git } = difference;
+        let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".into(), ToString::to_string);
+        // Argo CD masks values of Secrets, but not keys that look like values.
+        let hidden = object.kind == "Secret";
+        let what = match (path.steps(), hidden) {
+            ([], _) => "the cluster has it, and Git has not".into(),
+            (_, true) => format!("{path} differs"),
+            (_, false) => format!("{path} is {} in the cluster, and {} after a sync", value(live), value(git)),
+        };
+        let next = match self.writer(path) {
+            Some(manager) => format!("{manager} has written it last: let it stop, or let Git say the same"),
+            None => "find out who writes it in the API server's audit log, or let Git say the same".into(),
+        };
+        Finding { place: tree.place(object, path), object: object.clone(), what, next }
+    }
+
+    fn writer(&self, path: &FieldPath) -> Option<String> {
+        let (manager, time) = owner::of(self.object.as_ref()?, path)?;
+        Some(time.map_or_else(|| manager.clone(), |time| format!("{manager} (at {time})")))
     }
 }
 
@@ -98,11 +160,49 @@ mod tests {
 
     use super::*;
 
+    fn difference(live: Option<Value>, git: Option<Value>) -> Difference {
+        Difference { path: FieldPath::default().field("spec").field("policy"), live, git }
+    }
+
+    fn live() -> Live {
+        let schema = json!({"properties": {"spec": {"properties": {"policy": {"default": "None"}}}}});
+        let object = json!({"apiVersion": "g/v1", "kind": "K", "metadata": {"name": "n", "managedFields": [
+            {"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:policy": {}}}}]}, "spec": {"policy": "Fetch"}});
+        Live { object: serde_json::from_value(object).unwrap(), schema: Some(schema) }
+    }
+
     #[test]
-    fn only_fields_inside_lists_drift() {
-        let wanted = json!({"data": [{"remoteRef": {"key": "a"}}], "target": {}});
-        let live = json!({"data": [{"remoteRef": {"key": "a", "nullBytePolicy": "Ignore"}}], "target": {"creationPolicy": "Owner"}});
-        assert_eq!(added(&wanted, &live, "spec", false), ["spec.data[0].remoteRef.nullBytePolicy"]);
-        assert!(added(&live, &live, "spec", false).is_empty());
+    fn a_default_explains_only_its_own_value() {
+        assert!(live().fills_in(&difference(Some(json!("None")), None)));
+        assert!(!live().fills_in(&difference(Some(json!("Fetch")), None)));
+        assert!(!live().fills_in(&difference(Some(json!("None")), Some(json!("Fetch")))));
+        assert!(!live().fills_in(&difference(None, Some(json!("None")))));
+    }
+
+    #[test]
+    fn only_a_default_is_certain() {
+        let finding = |what: &str| Finding {
+            place: None,
+            object: Identity { kind: "K".into(), namespace: String::new(), name: "n".into() },
+            what: what.into(),
+            next: "do".into(),
+        };
+        assert_eq!(Drift::default().cause("a"), None);
+        let changed = Drift { changes: vec![finding("changed")], ..Drift::default() };
+        assert!(changed.clone().cause("a").unwrap().heals.is_some());
+        let both = Drift { defaults: vec![finding("unpinned")], ..changed }.cause("a").unwrap();
+        assert_eq!(both.heals, None);
+        assert_eq!(both.seen, "a stays OutOfSync after every sync: K n: unpinned; K n: changed");
+    }
+
+    #[test]
+    fn who_wrote_a_field_is_named() {
+        let object = |kind: &str| Identity { kind: kind.into(), namespace: String::new(), name: "n".into() };
+        let changed = difference(Some(json!("Fetch")), Some(json!("None")));
+        let told = live().changed(&Tree::default(), &object("K"), &changed).to_string();
+        assert!(told.starts_with("K n: spec.policy is \"Fetch\" in the cluster, and \"None\" after a sync"), "{told}");
+        assert!(told.contains("kubectl-edit has written it last"), "{told}");
+        let told = live().changed(&Tree::default(), &object("Secret"), &changed).to_string();
+        assert!(!told.contains("Fetch"), "{told}");
     }
 }
