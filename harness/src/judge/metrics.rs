@@ -8,16 +8,17 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, api::ListParams};
+use serde::Deserialize;
 use serde_json::Value;
-use trinity_emulators::grafana::received::Excerpt;
+use trinity_emulators::grafana::received::{Excerpt, Labels, Push, Sample};
 
 use super::{
-    Cause,
+    cause::{Cause, Kind},
     remote_write::{self, Rules},
 };
 use crate::{
     failure::{Attempt, Failure, Result},
-    observe::kinds::Kind,
+    observe::kinds,
     world::Description,
 };
 
@@ -44,38 +45,42 @@ const SCRAPES: usize = 3;
 /// # Errors
 /// When the API refuses.
 pub async fn wanted(client: &Client) -> Result<bool> {
-    let api = Kind::ExternalSecret.within(client, NAMESPACE);
+    let api = kinds::Kind::ExternalSecret.within(client, NAMESPACE);
     let found = api.get_opt(SECRET).await;
     Ok(found.attempting(|| format!("look for ExternalSecret {NAMESPACE}/{SECRET}"))?.is_some())
 }
 
-/// Waits until samples of every job arrive, with the labels of this world and from targets that are up. Ends at once when
-/// something keeps them from it for certain; the cause is the answer then.
+/// Waits until samples of every target of every job arrive after write number `since`, with the labels of this world and from targets
+/// that are up. Ends at once when something keeps them from it for certain; the cause is the answer then.
 ///
 /// # Errors
 /// At the deadline, with what was seen; or when Prometheus or the gateway cannot be asked.
-pub async fn arrive(client: &Client, world: &Description) -> Result<Option<Cause>> {
+pub async fn arrive(client: &Client, world: &Description, since: u64) -> Result<Option<Cause>> {
     let running = Running::read(client).await?;
     if let Some(seen) = running.wrong() {
-        let pod = format!("Deployment {NAMESPACE}/{PROMETHEUS}");
-        return Ok(Some(Cause::RenderedConfigWrong { pod, seen }));
+        let seen = format!("Deployment {NAMESPACE}/{PROMETHEUS}: {seen}");
+        return Ok(Some(Cause::new(Kind::RenderedConfigWrong, seen)));
     }
     let jobs = running.jobs();
     let rules = Rules::of(world.cloud);
     let control = world.grafana_control()?;
     let begun = Instant::now();
-    let mut received = Excerpt::default();
+    let mut received = Excerpt { latest: since, ..Excerpt::default() };
     loop {
         let news = control.writes(received.latest).await.attempting(|| "see what arrives".into())?;
         received.extend(news);
         if let Some(cause) = cause(&received, &rules) {
             return Ok(Some(cause));
         }
-        let missing = not_yet(&received, &jobs);
+        let missing = not_yet(&received, &jobs, &targets(client).await?);
         if missing.is_empty() {
             return Ok(None);
         }
         if begun.elapsed() > ARRIVAL {
+            // The sender comes again, and in vain.
+            if let Some(write) = received.writes.last().filter(|write| write.status >= 429) {
+                return Ok(Some(refused(write)));
+            }
             let attempted = format!("see samples of {} arrive", jobs.iter().cloned().collect::<Vec<_>>().join(", "));
             let seen = format!("after {} s: {}", ARRIVAL.as_secs(), missing.join("; "));
             return Err(Failure::new(attempted, seen).next("read Prometheus' log, and gateway.jsonl for its requests"));
@@ -87,11 +92,10 @@ pub async fn arrive(client: &Client, world: &Description) -> Result<Option<Cause
 fn cause(received: &Excerpt, rules: &Rules) -> Option<Cause> {
     let refused = received.writes.iter().rev().find(|w| (400..500).contains(&w.status) && w.status != 429);
     if let Some(write) = refused {
-        let code = write.refusal.clone().unwrap_or_default();
-        return Some(Cause::RemoteWriteRefused { status: write.status, code });
+        return Some(self::refused(write));
     }
-    if let Some(violation) = remote_write::labels(received, rules).into_iter().next() {
-        return Some(Cause::Labels(violation));
+    if let Some(violation) = remote_write::labels(&written(received), rules).into_iter().next() {
+        return Some(violation.cause());
     }
     // The samples' order within a series is that of time.
     let mut down: BTreeMap<usize, usize> = BTreeMap::new();
@@ -101,19 +105,72 @@ fn cause(received: &Excerpt, rules: &Rules) -> Option<Cause> {
     }
     let (series, failed) = down.into_iter().find(|(_, failed)| *failed >= SCRAPES)?;
     let label = |name: &str| received.series[series].get(name).cloned().unwrap_or_default();
-    Some(Cause::TargetDown { job: label("job"), instance: label("instance"), scrapes: failed })
+    let (instance, job) = (label("instance"), label("job"));
+    let seen = format!("Prometheus does not reach {instance} of job {job}: {failed} scrapes in a row have failed");
+    Some(Cause::new(Kind::ScrapeTargetDown, seen))
 }
 
-/// The jobs that have not shown a target that is up.
-fn not_yet(received: &Excerpt, jobs: &BTreeSet<String>) -> Vec<String> {
-    let up: BTreeSet<&str> = received
-        .samples()
-        .filter(|(labels, sample)| remote_write::metric(labels) == "up" && sample.value == Some(1.0))
-        .filter_map(|(labels, _)| labels.get("job").map(String::as_str))
-        .collect();
+/// Only the series that its writes have samples of.
+fn written(received: &Excerpt) -> Excerpt {
+    let places: BTreeSet<usize> = received.samples().map(|(_, sample)| sample.series).collect();
+    let series = places.iter().filter_map(|place| received.series.get(*place).cloned()).collect();
+    Excerpt { series, ..Excerpt::default() }
+}
+
+/// Grafana Cloud does not take a write.
+fn refused(write: &Push) -> Cause {
+    let (status, code) = (write.status, write.refusal.as_deref().unwrap_or("no reason"));
+    let cause = Cause::new(
+        Kind::RemoteWriteRefused,
+        format!("Grafana Cloud answers {status} ({code}) to what Prometheus writes"),
+    );
+    match status {
+        401 | 403 => cause.next(
+            "compare username and password in the backend with the stack's user and its token, and the token's scopes",
+        ),
+        404 => cause.next("compare the path of the url in the backend with the stack's remote write endpoint"),
+        429 => cause.next("raise the stack's limits, or send less"),
+        500.. => cause.next("look at Grafana Cloud's status page; the sender comes again by itself"),
+        _ => cause,
+    }
+}
+
+/// The jobs without a target, and the targets that have not been seen up. A scrape's `up` is the last of its samples.
+fn not_yet(received: &Excerpt, jobs: &BTreeSet<String>, targets: &[Labels]) -> Vec<String> {
+    let up = |sample: &Sample| sample.value == Some(1.0);
+    let ups = received.samples().filter(|(labels, sample)| remote_write::metric(labels) == "up" && up(sample));
+    let ups: BTreeSet<&Labels> = ups.map(|(labels, _)| labels).collect();
+    let seen =
+        |target: &&Labels| ups.iter().any(|labels| target.iter().all(|(name, value)| labels.get(name) == Some(value)));
+    let of = |job: &&String| targets.iter().any(|target| target.get("job") == Some(*job));
     let writes = received.writes.len();
-    let missing = jobs.iter().filter(|job| !up.contains(job.as_str()));
-    missing.map(|job| format!("no sample says that job {job} is up ({writes} writes arrived)")).collect()
+    let without = jobs.iter().filter(|job| !of(job)).map(|job| format!("job {job} has no target"));
+    let unseen = targets.iter().filter(|target| !seen(target)).map(|target| {
+        let label = |name: &str| target.get(name).map_or("", String::as_str);
+        let (instance, job) = (label("instance"), label("job"));
+        format!("no sample says that {instance} of job {job} is up ({writes} writes arrived)")
+    });
+    without.chain(unseen).collect()
+}
+
+/// The labels of what Prometheus scrapes now.
+async fn targets(client: &Client) -> Result<Vec<Labels>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Targets,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Targets {
+        active_targets: Vec<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        labels: Labels,
+    }
+    let answer = ask(client, "api/v1/targets?state=active").await?;
+    let answer: Answer = serde_json::from_str(&answer).attempting(|| "understand Prometheus' targets".into())?;
+    Ok(answer.data.active_targets.into_iter().map(|target| target.labels).collect())
 }
 
 /// The configuration with which Prometheus runs, and what it was made from.
@@ -191,8 +248,6 @@ pub async fn ask(client: &Client, page: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use trinity_emulators::grafana::received::{Labels, Push, Sample};
-
     use super::*;
     use crate::world::Cloud;
 
@@ -254,9 +309,17 @@ mod tests {
     }
 
     #[test]
-    fn every_job_has_to_be_up() {
+    fn every_target_of_every_job_has_to_be_up() {
         let jobs = ["a".to_owned(), "b".to_owned()].into();
-        assert_eq!(not_yet(&received(&[], 200, &[1.0]), &jobs), ["no sample says that job b is up (1 writes arrived)"]);
-        assert_eq!(not_yet(&received(&[], 200, &[0.0]), &jobs).len(), 2);
+        let target = |instance: &str| -> Labels {
+            [("job", "a"), ("instance", instance)].map(|(k, v)| (k.into(), v.into())).into()
+        };
+        let one = received(&[("instance", "i")], 200, &[1.0]);
+        assert_eq!(not_yet(&one, &jobs, &[target("i")]), ["job b has no target"]);
+        let jobs = ["a".to_owned()].into();
+        assert_eq!(not_yet(&one, &jobs, &[target("i")]), [""; 0]);
+        let other = ["no sample says that j of job a is up (1 writes arrived)"];
+        assert_eq!(not_yet(&one, &jobs, &[target("i"), target("j")]), other);
+        assert_eq!(not_yet(&received(&[("instance", "i")], 200, &[0.0]), &jobs, &[target("i")]).len(), 1);
     }
 }

@@ -5,16 +5,18 @@ use kube::{
     Api, Client,
     api::{ListParams, LogParams},
 };
-use serde_json::Value;
 
-use super::{Cause, metrics};
+use super::{
+    cause::{Cause, Kind, application::applied},
+    metrics,
+};
 use crate::{
     failure::{Attempt, Result},
-    observe::kinds::Kind,
+    observe::kinds,
 };
 
-/// The certain cause behind a Pod's event, when there is one: a Secret that nothing will make, or an init container that
-/// fails to render a configuration. Whatever else is missing may still come.
+/// The cause behind a Pod's event, when there is one: a Secret that nothing will make, a ConfigMap that is not there, or an
+/// init container that fails to render a configuration. Whatever else is missing may still come.
 ///
 /// # Errors
 /// When the objects concerned cannot be read.
@@ -29,9 +31,16 @@ pub async fn of(client: &Client, event: &Event) -> Result<Option<Cause>> {
         let waiting = pods.get_opt(name).await.attempting(attempted)?.is_some_and(|pod| phase(&pod) == "Pending");
         if waiting && will_never_come(client, namespace, secret).await? {
             let pod = format!("Pod {namespace}/{name}");
-            return Ok(Some(Cause::SecretAbsent { pod, secret: secret.to_owned() }));
+            let seen = format!(
+                "{pod} waits for Secret {secret}, and no ExternalSecret of its namespace makes one of that name"
+            );
+            return Ok(Some(Cause::new(Kind::SecretAbsent, seen)));
         }
         return Ok(None);
+    }
+    if absent_config(message) {
+        let waiting = pods.get_opt(name).await.attempting(attempted)?.is_some_and(|pod| phase(&pod) == "Pending");
+        return Ok(waiting.then(|| Cause::new(Kind::ConfigAbsent, format!("Pod {namespace}/{name}: {message}"))));
     }
     let Some(container) = failing_container(message) else { return Ok(None) };
     let Some(pod) = pods.get_opt(name).await.attempting(attempted)? else { return Ok(None) };
@@ -41,10 +50,8 @@ pub async fn of(client: &Client, event: &Event) -> Result<Option<Cause>> {
     let parameters = LogParams { container: Some(container.to_owned()), ..LogParams::default() };
     let said = pods.logs(name, &parameters).await.attempting(|| format!("read the log of {container}"))?;
     let said = said.lines().last().unwrap_or("it says nothing");
-    Ok(Some(Cause::RenderedConfigWrong {
-        pod: format!("Pod {namespace}/{name}"),
-        seen: format!("init container {container} fails: {said}"),
-    }))
+    let seen = format!("Pod {namespace}/{name}: init container {container} fails: {said}");
+    Ok(Some(Cause::new(Kind::RenderedConfigWrong, seen)))
 }
 
 fn phase(pod: &Pod) -> &str {
@@ -57,6 +64,12 @@ fn absent_secret(message: &str) -> Option<&str> {
     let (secret, rest) = after.split_once('"')?;
     let about = before.starts_with("MountVolume.SetUp failed") || before.starts_with("Error: ");
     (about && rest.starts_with(" not found")).then_some(secret)
+}
+
+/// Whether the kubelet does not find a ConfigMap or a key of it. That its own copy of one came too late is no such sign.
+fn absent_config(message: &str) -> bool {
+    let absent = ["not found", "non-existent config key", "couldn't find key"];
+    message.to_lowercase().contains("configmap") && absent.iter().any(|absent| message.contains(absent))
 }
 
 /// The container that the kubelet starts again and again.
@@ -80,7 +93,7 @@ fn renders(pod: &Pod, container: &str) -> bool {
 async fn will_never_come(client: &Client, namespace: &str, secret: &str) -> Result<bool> {
     let all = ListParams::default();
     let attempted = || format!("look for what makes Secret {namespace}/{secret}");
-    let external = Kind::ExternalSecret.within(client, namespace).list(&all).await.attempting(attempted)?;
+    let external = kinds::Kind::ExternalSecret.within(client, namespace).list(&all).await.attempting(attempted)?;
     let made = external.items.iter().any(|object| {
         let target = object.data["spec"]["target"]["name"].as_str();
         target.or(object.metadata.name.as_deref()) == Some(secret)
@@ -88,15 +101,10 @@ async fn will_never_come(client: &Client, namespace: &str, secret: &str) -> Resu
     if made {
         return Ok(false);
     }
-    let applications = Kind::Application.all(client).list(&all).await.attempting(attempted)?;
+    let applications = kinds::Kind::Application.all(client).list(&all).await.attempting(attempted)?;
     let mut own =
         applications.items.iter().filter(|a| a.data["spec"]["destination"]["namespace"] == namespace).peekable();
-    Ok(own.peek().is_some() && own.all(|a| applied(&a.data["status"])))
-}
-
-fn applied(status: &Value) -> bool {
-    let missing = |r: &Value| r["health"]["status"] == "Missing";
-    status["sync"]["status"] == "Synced" && !status["resources"].as_array().into_iter().flatten().any(missing)
+    Ok(own.peek().is_some() && own.all(applied))
 }
 
 #[cfg(test)]
@@ -110,6 +118,10 @@ mod tests {
         assert_eq!(absent_secret(mount), Some("grafana-cloud-remote-write"));
         assert_eq!(absent_secret(r#"Error: secret "a" not found"#), Some("a"));
         assert_eq!(absent_secret(r#"MountVolume.SetUp failed for volume "a" : configmap "b" not found"#), None);
+        assert!(absent_config(r#"MountVolume.SetUp failed for volume "a" : configmap "b" not found"#));
+        assert!(absent_config("Error: couldn't find key k in ConfigMap observability/b"));
+        let late = "MountVolume.SetUp failed for volume \"a\" : failed to sync configmap cache: timed out waiting for the condition";
+        assert!(!absent_config(late));
         let back = "Back-off restarting failed container render in pod prometheus-1_observability(uid)";
         assert_eq!(failing_container(back), Some("render"));
         assert_eq!(failing_container("Back-off pulling image \"a\""), None);
