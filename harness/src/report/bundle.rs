@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
     Api, Client, ResourceExt,
@@ -44,7 +45,7 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
         save(name, list.map_or_else(|e| e.to_string(), |l| yaml(&l.items)))?;
     }
     let events = Api::<Event>::all(client.clone()).list(&ListParams::default()).await;
-    let events = events.map_or_else(|e| e.to_string(), |list| list.iter().map(line).collect());
+    let events = events.map_or_else(|e| e.to_string(), |list| told(&list.items));
     save("events.txt", events)?;
     match Api::<Pod>::all(client.clone()).list(&ListParams::default()).await {
         Ok(pods) => {
@@ -76,15 +77,49 @@ fn yaml<T: serde::Serialize>(items: &T) -> String {
     serde_yaml::to_string(items).unwrap_or_else(|e| e.to_string())
 }
 
-fn line(event: &Event) -> String {
-    let time = event.last_timestamp.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
+/// Events in the order of their times, which are seconds since the first one: so those of two runs can be compared.
+fn told(events: &[Event]) -> String {
+    let time = |event: &Event| {
+        let last = event.last_timestamp.as_ref().map(|time| time.0);
+        let time = last.or_else(|| event.event_time.as_ref().map(|time| time.0));
+        time.or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0)).unwrap_or_default()
+    };
+    let mut timed: Vec<(Timestamp, &Event)> = events.iter().map(|event| (time(event), event)).collect();
+    timed.sort_by_key(|(time, _)| *time);
+    let Some((first, _)) = timed.first().copied() else { return "there are no events\n".into() };
+    let lines = timed.into_iter().map(|(time, event)| line(time.duration_since(first).as_secs_f64(), event));
+    std::iter::once(format!("seconds since {first}\n")).chain(lines).collect()
+}
+
+fn line(seconds: f64, event: &Event) -> String {
     let object = &event.involved_object;
     format!(
-        "{time} {} {}/{} {}: {}\n",
+        "{seconds:+7.1} {} {}/{} {}: {}\n",
         event.type_.clone().unwrap_or_default(),
         object.kind.clone().unwrap_or_default(),
         object.name.clone().unwrap_or_default(),
         event.reason.clone().unwrap_or_default(),
         event.message.clone().unwrap_or_default()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+
+    use super::*;
+
+    #[test]
+    fn events_are_in_order_with_their_distance_from_the_first() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let event = |reason: &str| Event { reason: Some(reason.into()), ..Event::default() };
+        let late = Event { last_timestamp: Some(Time(at(105))), ..event("Late") };
+        let early = Event { event_time: Some(MicroTime(at(100))), ..event("Early") };
+        let text = told(&[late, early]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("seconds since 1970-01-01T00:01:40Z"), "{text}");
+        assert!(lines[1].starts_with("   +0.0 ") && lines[1].contains("Early"), "{text}");
+        assert!(lines[2].starts_with("   +5.0 ") && lines[2].contains("Late"), "{text}");
+        assert_eq!(told(&[]), "there are no events\n");
+    }
 }

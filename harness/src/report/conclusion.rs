@@ -2,19 +2,19 @@
 
 use std::{path::Path, time::Duration};
 
-use super::table;
+use super::{table, terminal};
 use crate::judge::verdict::{Conclusion, Outcome, Verdict};
 
 /// Prints the conclusion on standard output: one line per verdict, but a group of which all passed is one line.
 pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'static str, Duration)]) -> Conclusion {
-    println!("{}", table::phases(times));
+    terminal::print(table::phases(times));
     let mut counts = [0; 4];
     for group in verdicts.chunk_by(|a, b| a.subject() == b.subject()) {
         if let [_, _, ..] = group
             && group.iter().all(|v| v.outcome == Outcome::Passed)
         {
             counts[0] += group.len();
-            println!("{:>8}  {}: {} claims", "passed", group[0].subject(), group.len());
+            terminal::print(format!("{:>8}  {}: {} claims", "passed", group[0].subject(), group.len()));
             continue;
         }
         for verdict in group {
@@ -25,18 +25,19 @@ pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'st
                 Outcome::NotRun(why) => (3, "not run", format!(": {why}")),
             };
             counts[place] += 1;
-            println!("{word:>8}  {} {}{why}", verdict.subject(), verdict.claim);
+            let note = if verdict.note.is_empty() { String::new() } else { format!(" ({})", verdict.note) };
+            terminal::print(format!("{word:>8}  {} {}{note}{why}", verdict.subject(), verdict.claim));
         }
     }
     let [passed, failed, unproven, not_run] = counts;
-    println!("report: {}", report.display());
+    terminal::print(format!("report: {}", report.display()));
     let conclusion = Conclusion::of(verdicts);
     match conclusion {
-        Conclusion::Unproven => println!(
+        Conclusion::Unproven => terminal::print(format!(
             "{headline}: UNPROVEN, {passed} passed, {failed} failed, {unproven} unproven, {not_run} not run: what a cloud \
              accepts that it must refuse takes the proof from all that passed in it"
-        ),
-        _ => println!("{headline}: {passed} passed, {failed} failed, {not_run} not run"),
+        )),
+        _ => terminal::print(format!("{headline}: {passed} passed, {failed} failed, {not_run} not run")),
     }
     conclusion
 }

@@ -48,6 +48,9 @@ pub fn write(target: &Path, suites: &[&Path], verdicts: &[Verdict], components: 
             };
             let mut case = TestCase::new(verdict.claim.as_str(), status);
             case.set_time(verdict.took);
+            if !verdict.note.is_empty() {
+                case.set_system_out(verdict.note.as_str());
+            }
             suite.add_test_case(case);
         }
         report.add_test_suite(suite);

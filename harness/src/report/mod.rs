@@ -8,5 +8,6 @@ pub mod phases;
 pub mod progress;
 pub mod redact;
 pub mod table;
+pub mod terminal;
 
 pub use phases::Phases;

@@ -7,6 +7,8 @@ use tracing_subscriber::{
     fmt::{format::Writer, time::FormatTime},
 };
 
+use super::terminal::Output;
+
 /// Shows steps, and with `verbose` what happens in between. `RUST_LOG` chooses exactly.
 pub fn show(verbose: bool) {
     // The client library reports every refused request as an error; a step that waits for the refusals to end says so.
@@ -17,7 +19,7 @@ pub fn show(verbose: bool) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .with_level(false)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Output::Error)
         .init();
 }
 

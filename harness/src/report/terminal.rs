@@ -1,0 +1,76 @@
+//! What the harness shows on its two outputs, the programs included that speak through it. It is remembered: what is shown
+//! is searched for secret values like everything else that a run leaves behind.
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+static SHOWN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// One of this process's outputs.
+#[derive(Clone, Copy, Debug)]
+pub enum Output {
+    /// Results.
+    Standard,
+    /// Progress and errors.
+    Error,
+}
+
+/// Everything that was shown until now.
+pub fn shown() -> Vec<u8> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Shows a line, or several, on the standard output.
+pub fn print(text: impl AsRef<str>) {
+    // Nobody may be listening any more, which is no reason to end a run.
+    let _ = Output::Standard.write_all(format!("{}\n", text.as_ref()).as_bytes());
+}
+
+/// Shows what a program says, line by line, so that those of several programs do not mix.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn pass_on(program: impl AsyncRead + Unpin, mut output: Output) -> io::Result<()> {
+    let mut lines = BufReader::new(program);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).await? > 0 {
+        let _ = output.write_all(&line);
+        line.clear();
+    }
+    Ok(())
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SHOWN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        match self {
+            Self::Standard => io::stdout().write_all(bytes),
+            Self::Error => io::stderr().write_all(bytes),
+        }
+        .map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Standard => io::stdout().flush(),
+            Self::Error => io::stderr().flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_shown_is_remembered() {
+        print("a line of the harness");
+        pass_on("lines\nof a program".as_bytes(), Output::Error).await.unwrap();
+        let shown = String::from_utf8(shown()).unwrap();
+        assert!(shown.contains("a line of the harness\n") && shown.contains("lines\nof a program"), "{shown}");
+    }
+}
