@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use futures::{FutureExt, future::join_all};
@@ -12,15 +13,19 @@ use crate::{
     cluster::embedded::preflight,
     components::{Missing, Store},
     failure::{Attempt, Failure, Result},
+    faults::{self, Fault, copy::Tree},
     gitops::argocd,
     judge::{
         central,
-        fault::{Fault, Tree},
-        verdict::Conclusion,
+        leaks::{
+            self,
+            sources::{self, Values},
+        },
+        verdict::{Conclusion, Verdict},
     },
-    report::{Phases, conclusion, junit, table},
+    report::{Phases, conclusion, junit, table, terminal},
     suite::Suites,
-    trial::{Halves, Record, Trial, uninterrupted},
+    trial::{Halves, Record, Trial, left_to_others, uninterrupted},
     workspace,
     world::{
         Cloud, Engine, Nodes, Parts, Run, bringup::Wish, declared::declaration, nodes::Asked, ownership::Estate, sweep,
@@ -84,9 +89,10 @@ async fn conduct(
     job: &Job,
     subject: &Subject,
     estate: &Estate,
-    run: &str,
+    run: &Run,
     phases: &mut Phases,
 ) -> Result<Conclusion> {
+    let (temporary, run) = (run.folder().to_owned(), run.id());
     let report = job.report.join(run);
     let report = fs::create_dir_all(&report)
         .and_then(|()| report.canonicalize())
@@ -98,7 +104,7 @@ async fn conduct(
     })
     .await?;
     let headline = subject.headline(job, &parts);
-    println!("{headline}");
+    terminal::print(&headline);
 
     phases.next("metrics");
     let engine = uninterrupted(Engine::start(estate, &parts.prometheus, run, &report)).await?;
@@ -106,22 +112,26 @@ async fn conduct(
     phases.next("worlds");
     let compiling = Suites::new(nextest.clone(), &report)?;
     // Compiling the suites overlaps with the bring-up, which mostly waits for others.
-    let compiled = tokio::spawn(async move { compiling.compile().await });
+    let compiled = tokio::spawn(async move { compiling.compile(&temporary).await });
     let compiled = async move { compiled.await.attempting(|| "compile the suites".into())? }.boxed().shared();
-    let trials = subject.clouds.iter().map(async |cloud| {
+    let worlds = subject.clouds.len();
+    let trials = subject.clouds.iter().enumerate().map(async |(place, cloud)| {
         let folder = report.join(cloud.name());
         fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
         let trial = Trial {
             estate,
             parts: &parts,
+            store,
             run,
-            wish: subject.wish(*cloud, &folder).await?,
+            wish: subject.wish(*cloud, subject.fault(*cloud)?.as_ref(), &folder).await?,
             engine: engine.socket(),
             broken: !subject.faults.is_empty(),
             suites: Halves {
+                rest: Suites::new(nextest.clone(), &folder.join("rest"))?,
                 secrets: Suites::new(nextest.clone(), &folder.join("secrets"))?,
                 metrics: Suites::new(nextest.clone(), &folder.join("metrics"))?,
             },
+            elsewhere: left_to_others(place, worlds),
             compiled: compiled.clone(),
             keep: job.keep,
             report: folder,
@@ -136,27 +146,45 @@ async fn conduct(
 
     phases.next("report");
     let answers = central::answers(&engine, &records).await?;
+    terminal::print(table::components(&parts.provenance));
+    terminal::print(table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
+    terminal::print(table::worlds(&records));
+    terminal::print(table::queries(&answers));
+    let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
+    let of_run = not_run.chain(central::verdicts(&answers, &records));
+    let mut verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
+    let suites: Vec<&Path> = records.iter().flat_map(|r| &r.junit).map(PathBuf::as_path).collect();
+    let file = report.join("junit.xml");
+    junit::write(&file, &suites, &verdicts, &parts.provenance)?;
+    phases.next("leaks");
+    // What the conclusion will print is in the file: the verdicts.
+    verdicts.push(leaks(&records, &report, engine.folder()));
+    junit::write(&file, &suites, &verdicts, &parts.provenance)?;
+    phases.next("teardown");
     match job.keep {
         true => engine.keep().await?,
         false => engine.stop().await?,
     }
-    println!("{}", table::components(&parts.provenance));
-    println!("{}", table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
-    println!("{}", table::worlds(&records));
-    println!("{}", table::queries(&answers));
-    let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
-    let of_run = not_run.chain(central::verdicts(&answers, &records));
-    let verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
-    let suites: Vec<&Path> = records.iter().flat_map(|r| &r.junit).map(PathBuf::as_path).collect();
-    junit::write(&report.join("junit.xml"), &suites, &verdicts, &parts.provenance)?;
     Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
+}
+
+/// Whether a secret value of any world is in what is published of the run, or in what its worlds share.
+fn leaks(records: &[Record], report: &Path, engine: &Path) -> Verdict {
+    let begun = Instant::now();
+    let named = |record: &Record| {
+        let cloud = record.cloud;
+        record.values.clone().into_iter().map(move |(name, values)| (format!("{name} of {cloud}"), values))
+    };
+    let values: Values = records.iter().flat_map(named).collect();
+    leaks::verdict(sources::run(&values, report, engine)).took(begun.elapsed())
 }
 
 /// What the job names. A name that means nothing is refused before anything is made.
 pub(crate) struct Subject {
     /// Working tree of the platform.
     pub(crate) platform: PathBuf,
-    worlds: PathBuf,
+    /// Folder of the declared clouds.
+    pub(crate) worlds: PathBuf,
     /// The clouds, in the order of reports.
     pub(crate) clouds: Vec<Cloud>,
     faults: Vec<String>,
@@ -244,7 +272,11 @@ impl Subject {
                 let seen = format!("none of {} is for it", self.faults.join(", "));
                 Err(Failure::new(format!("break {cloud}"), seen).next("leave the cloud out, or name a fault for it"))
             }
-            (Some(name), None) => Fault::read(&workspace().join("fixtures/faults"), cloud, name).map(Some),
+            (Some(name), None) => {
+                let fault = Fault::read(&faults::folder(), cloud, name)?;
+                fault.on_copies(name)?;
+                Ok(Some(fault))
+            }
             (Some(one), Some(two)) => {
                 let seen = format!("{one} and {two} were asked for");
                 Err(Failure::new(format!("break {cloud}"), seen).next("a world takes one fault: its cause is judged"))
@@ -253,7 +285,7 @@ impl Subject {
     }
 
     /// First and last line of a run: what is tested, and what stands in.
-    fn headline(&self, job: &Job, parts: &Parts) -> String {
+    pub(crate) fn headline(&self, job: &Job, parts: &Parts) -> String {
         let clouds: Vec<&str> = self.clouds.iter().map(|cloud| cloud.name()).collect();
         let clouds = clouds.join(", ");
         let mut line = format!("platform {}, clouds {clouds}, {}{}", job.platform.display(), parts.operator, job.nodes);
@@ -263,9 +295,9 @@ impl Subject {
         line
     }
 
-    /// The platform and the declared cloud, or broken copies of them in the folder `report`.
-    async fn wish(&self, cloud: Cloud, report: &Path) -> Result<Wish> {
-        let (platform, worlds) = match &self.fault(cloud)? {
+    /// The platform and the declared cloud, or copies of them in the folder `report` that a fault has broken.
+    pub(crate) async fn wish(&self, cloud: Cloud, fault: Option<&Fault>, report: &Path) -> Result<Wish> {
+        let (platform, worlds) = match fault {
             Some(fault) => (
                 fault.break_copy(Tree::Platform, &self.platform, &report.join("broken-platform")).await?,
                 fault.break_copy(Tree::Worlds, &self.worlds, &report.join("broken-worlds")).await?,

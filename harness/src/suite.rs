@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    io::IsTerminal,
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use tokio::process::Command;
@@ -10,6 +12,7 @@ use tokio::process::Command;
 use crate::{
     cargo,
     failure::{Attempt, Failure, Result},
+    report::terminal::{Output, pass_on},
     world::Description,
 };
 
@@ -43,13 +46,13 @@ impl Suites {
         &self.junit
     }
 
-    /// Compiles the suites.
+    /// Compiles the suites, with temporary files in a folder: a compiler that is killed leaves its own.
     ///
     /// # Errors
     /// What the compiler says.
-    pub async fn compile(&self) -> Result<()> {
+    pub async fn compile(&self, temporary: &Path) -> Result<()> {
         let attempted = || "compile the suites".to_owned();
-        let output = self.nextest().arg("--no-run").output().await.attempting(attempted)?;
+        let output = self.nextest().arg("--no-run").env("TMPDIR", temporary).output().await.attempting(attempted)?;
         if output.status.success() {
             return Ok(());
         }
@@ -69,7 +72,17 @@ impl Suites {
         command.args(["--filterset", &format!("test(/::case_[0-9]+_{}$/) and {filter}", world.cloud)]);
         // A claim that fails says what was seen; where in the test it stands is in the message too.
         command.env("RUST_BACKTRACE", "0");
-        let status = command.status().await.attempting(attempted)?;
+        // What they say is remembered, as all that is shown.
+        let color = if std::io::stderr().is_terminal() { "always" } else { "never" };
+        command.args(["--color", color]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().attempting(attempted)?;
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(Failure::new(attempted(), "nextest has no outputs"));
+        };
+        let said = async { tokio::try_join!(pass_on(stdout, Output::Standard), pass_on(stderr, Output::Error)) };
+        let (status, said) = tokio::join!(child.wait(), said);
+        said.attempting(attempted)?;
+        let status = status.attempting(attempted)?;
         match status.code() {
             Some(0) => Ok(true),
             Some(FAILED) => Ok(false),
