@@ -23,13 +23,16 @@ use trinity_emulators::{
 };
 
 use crate::{
+    backend::Place,
     failure::{Attempt, Failure, Result},
     workspace,
     world::{Cloud, bringup::write, declared::declaration},
 };
 
+/// File in the folder that says where the cloud is played.
+pub const PLACE: &str = "place.json";
 /// What is written to the folder.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "ca.crt",
     "ca.key",
     "control.sock",
@@ -37,6 +40,7 @@ const FILES: [&str; 9] = [
     "issuer.json",
     "issuer.key",
     "issuer.pub",
+    PLACE,
     "seed.yaml",
     "values.json",
 ];
@@ -120,6 +124,10 @@ impl Alone {
         let serving = tokio::spawn(gateway.serve());
         let control = control::Client::connect(&path("control.sock"), self.cloud.name()).attempting(attempted)?;
         control.apply(values).await.attempting(attempted)?;
+        let (authority, control) = (path("ca.crt"), path("control.sock"));
+        let place =
+            Place { cloud: cloud.clone(), gateway: (Ipv4Addr::LOCALHOST, self.port).into(), authority, control };
+        write(&path(PLACE), &json!(place).to_string(), PRIVATE)?;
         println!("{} is played on 127.0.0.1:{} for {}", self.cloud, self.port, cloud.hosts().join(", "));
         if let Some(address) = self.metadata {
             println!("its metadata server on {address}");

@@ -4,16 +4,20 @@
 //! gateway with its clouds and [`gitops`], [`observe`] watches, [`judge`] names causes, and [`report`] tells.
 
 pub mod alone;
+pub mod backend;
 pub mod cargo;
 pub mod cluster;
 pub mod command;
 pub mod components;
 pub mod failure;
+pub mod faults;
 pub mod gitops;
 pub mod judge;
+pub mod lint;
 pub mod observe;
 pub mod report;
 pub mod run;
+pub mod secrets;
 pub mod selftest;
 pub mod sizing;
 pub mod suite;

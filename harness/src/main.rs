@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Instant,
 };
 
 use clap::{Parser, Subcommand};
@@ -14,17 +15,23 @@ use trinity_e2e::{
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
     failure::{Attempt, Failure, Result},
-    judge::verdict::Conclusion,
+    faults::{self, Trials},
+    judge::{
+        leaks::sources,
+        verdict::{Conclusion, Outcome},
+    },
+    lint,
     report::progress,
     run::{Job, e2e},
+    secrets::{self, Action},
     selftest,
     sizing::{self, Question},
     workspace,
     world::{
-        Cloud, Description, Run,
+        Cloud, Description, Run, kept,
         nodes::Asked,
         outside::Outside,
-        ownership::{Estate, State},
+        ownership::Estate,
         relay,
         sweep::{Which, sweep},
     },
@@ -88,6 +95,40 @@ enum Task {
         #[command(flatten)]
         nodes: Asked,
     },
+    /// Tries the faults of the catalogue on running worlds, and shows which are found and as what.
+    Faults {
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Only faults whose <cloud>/<name> contains this; can be repeated.
+        #[arg(long)]
+        filter: Vec<String>,
+        /// Each fault in one cloud only, spread over the clouds.
+        #[arg(long)]
+        spread: bool,
+        /// How often, in each world, nothing is broken first, and nothing may be found.
+        #[arg(long, default_value_t = 1)]
+        clean: u32,
+        /// Working tree of the platform.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Folder for reports.
+        #[arg(long, default_value_os_t = workspace().join("target/faults"))]
+        report: PathBuf,
+    },
+    /// Finds what is wrong with a platform's files, without running anything; exit code 1 when something is.
+    Lint {
+        /// Working tree of the platform.
+        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Judge by this release of External Secrets instead of the pinned one. Repeated, it tells what the upgrade from the
+        /// first to the next would break.
+        #[arg(long)]
+        operator: Vec<String>,
+    },
     /// Plays one cloud on this machine's loopback, for clients that find it there under its real host names.
     Emulators {
         /// The cloud.
@@ -120,10 +161,23 @@ enum Task {
         /// Only tests whose name contains this.
         filter: Vec<String>,
     },
+    /// Searches a kept world for secret values outside of where they belong; exit code 1 when it finds one.
+    Leaks {
+        /// Name of the world; not needed when there is one.
+        world: Option<String>,
+        /// Folder of reports to search, too.
+        #[arg(long)]
+        report: Option<PathBuf>,
+    },
     /// Prints the path of a kept world's kubeconfig.
     Kubeconfig {
         /// Name of the world; not needed when there is one.
         world: Option<String>,
+    },
+    /// What a platform's workflow for its secret backends does, through the public API of a cloud that is played here.
+    Secrets {
+        #[command(subcommand)]
+        action: Action,
     },
     /// Ends kept worlds and removes every trace of them.
     Down,
@@ -188,14 +242,18 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Task::Components { action } => components(&store()?, action).await,
         Task::E2e { cloud, platform, operator, keep, fault, nodes, report } => {
             let job = Job { clouds: cloud, platform, operator, faults: fault, nodes, keep, report };
-            Ok(match e2e(&store()?, &job).await? {
-                Conclusion::Passed => ExitCode::SUCCESS,
-                Conclusion::Failed => ExitCode::FAILURE,
-                Conclusion::Unproven => ExitCode::from(UNPROVEN),
-            })
+            Ok(concluded(e2e(&store()?, &job).await?))
+        }
+        Task::Faults { cloud, filter, spread, clean, platform, report } => {
+            let trials = Trials { clouds: cloud, filters: filter, spread, clean, platform, report };
+            Ok(concluded(faults::run(&store()?, &trials).await?))
         }
         Task::Capacity { cloud, platform, nodes } => {
             Ok(exit(sizing::answer(&store()?, &Question { clouds: cloud, platform, nodes }).await?))
+        }
+        Task::Lint { platform, cloud, operator } => {
+            let question = lint::Question { clouds: cloud, platform, operators: operator };
+            Ok(exit(lint::answer(&store()?, &question).await?))
         }
         Task::Emulators { cloud, port, metadata, seed, values, issuer, keys, folder } => {
             let alone = Alone {
@@ -211,12 +269,24 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test { filter } => Ok(exit(selftest::run(&store()?, &filter).await?)),
+        Task::Leaks { world, report } => {
+            leaks(&kept::find(&Estate::open()?, world.as_deref(), None)?, report.as_deref()).await
+        }
         Task::Kubeconfig { world } => kubeconfig(world.as_deref()),
+        Task::Secrets { action } => secrets::run(&action).await.map(|()| ExitCode::SUCCESS),
         Task::Down => remove(&store()?, Which::AbandonedAndKept),
         Task::Sweep => remove(&store()?, Which::Abandoned),
         Task::Gateway { config, outside } => gateway(&config, outside.as_deref(), store).await,
         Task::Relay { socket, server } => relay::run(&socket, server).await.map(|()| ExitCode::SUCCESS),
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn concluded(conclusion: Conclusion) -> ExitCode {
+    match conclusion {
+        Conclusion::Passed => ExitCode::SUCCESS,
+        Conclusion::Failed => ExitCode::FAILURE,
+        Conclusion::Unproven => ExitCode::from(UNPROVEN),
     }
 }
 
@@ -278,36 +348,23 @@ async fn fetch(store: &Store) -> Result<bool> {
     Ok(whole)
 }
 
-fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
-    let estate = Estate::open()?;
-    let worlds: Vec<PathBuf> = estate
-        .worlds()
-        .into_iter()
-        .filter(|folder| Estate::state(folder) != State::Abandoned && folder.join("world.json").exists())
-        .filter(|folder| wanted.is_none_or(|name| folder.ends_with(name)))
-        .collect();
-    match worlds.as_slice() {
-        [folder] => {
-            let file = folder.join("world.json");
-            let world = Description::read(&file).attempting(|| format!("read {}", file.display()))?;
-            println!("{}", world.kubeconfig.display());
-            eprintln!(
-                "export KUBECONFIG={}\n{} get applications -A",
-                world.kubeconfig.display(),
-                world.kubectl.display()
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-        [] => {
-            Err(Failure::new("find the world", "none is running").next("`trinity-e2e e2e --keep` leaves one running"))
-        }
-        several => {
-            let names: Vec<String> =
-                several.iter().filter_map(|f| Some(f.file_name()?.to_string_lossy().into_owned())).collect();
-            Err(Failure::new("choose a world", format!("these are running: {}", names.join(", ")))
-                .next("name one of them"))
-        }
+async fn leaks(world: &Description, report: Option<&Path>) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let searched = sources::world(&sources::values(world).await?, world, report).await?;
+    let extent = format!("{searched}, {:.1} s", begun.elapsed().as_secs_f64());
+    let outcome = searched.outcome();
+    match &outcome {
+        Outcome::Failed(why) => println!("FAILED  {}: {extent}\n{why}", world.name),
+        _ => println!("passed  {}: {extent}", world.name),
     }
+    Ok(exit(outcome == Outcome::Passed))
+}
+
+fn kubeconfig(wanted: Option<&str>) -> Result<ExitCode> {
+    let world = kept::find(&Estate::open()?, wanted, None)?;
+    println!("{}", world.kubeconfig.display());
+    eprintln!("export KUBECONFIG={}\n{} get applications -A", world.kubeconfig.display(), world.kubectl.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn remove(store: &Store, which: Which) -> Result<ExitCode> {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::future::{BoxFuture, Shared};
+use jiff::Timestamp;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
@@ -16,11 +17,19 @@ use trinity_emulators::{
 };
 
 use crate::{
+    components::Store,
     failure::{Attempt, Failure, Result},
-    gitops::argocd,
+    gitops::{argocd, render::Renderer},
     judge::{
-        cause, metrics, missing, outside,
+        cause, destructive,
+        leaks::{
+            self,
+            sentinel::unique,
+            sources::{self, Values},
+        },
+        metrics, missing, outside,
         verdict::{Outcome, Verdict},
+        waves,
     },
     report::{Phases, bundle, redact::Redactor, table},
     suite::Suites,
@@ -37,8 +46,18 @@ pub type Compiled = Shared<BoxFuture<'static, Result<()>>>;
 /// What the suites about metrics are together.
 const METRICS: &str = "all claims about metrics";
 
+/// Suites about Argo CD alone, which no cloud has a part in: of several worlds of a run, one tries each.
+const OF_NO_CLOUD: [&str; 2] = ["drift", "waves"];
+
+/// The suites that world number `place` of so many leaves to the others.
+pub fn left_to_others(place: usize, worlds: usize) -> Vec<&'static str> {
+    OF_NO_CLOUD.into_iter().enumerate().filter(|(n, _)| n % worlds != place).map(|(_, suite)| suite).collect()
+}
+
 /// The suites of a world. Those about metrics wait for samples most of the time, and run beside the others.
 pub struct Halves {
+    /// The platform at rest: before all others, which stir it.
+    pub rest: Suites,
     /// Secrets and identities.
     pub secrets: Suites,
     /// Metrics.
@@ -51,6 +70,8 @@ pub struct Trial<'a> {
     pub estate: &'a Estate,
     /// What they are made from.
     pub parts: &'a Parts,
+    /// Where that came from.
+    pub store: &'a Store,
     /// The run.
     pub run: &'a str,
     /// The world.
@@ -61,6 +82,8 @@ pub struct Trial<'a> {
     pub engine: &'a Path,
     /// nextest with the suites.
     pub suites: Halves,
+    /// Suites that another world tries.
+    pub elsewhere: Vec<&'static str>,
     /// Their compilation.
     pub compiled: Compiled,
     /// Whether the world shall outlive the run.
@@ -82,7 +105,9 @@ pub struct Record {
     /// Most memory that the world has used at once (bytes); nothing when it was never measured.
     pub memory: Option<u64>,
     /// The suites' JUnit files, when they have run.
-    pub junit: [PathBuf; 2],
+    pub junit: [PathBuf; 3],
+    /// All secret values that the world has had.
+    pub values: Values,
 }
 
 impl Record {
@@ -103,6 +128,7 @@ impl Trial<'_> {
         let mut verdicts = Vec::new();
         let (mut secrets, mut memory) = (Vec::new(), None);
         let values = values(&self.wish)?;
+        let mut known: Values = values.iter().map(|(name, value)| (name.clone(), [value.clone()].into())).collect();
         let redactor = Redactor::new(values.values().cloned());
         match uninterrupted(World::start(self.estate, self.parts, &self.wish, self.engine, self.run, &self.report))
             .await
@@ -119,7 +145,10 @@ impl Trial<'_> {
                 }
                 phases.next("report");
                 verdicts.push(outside::verdict(&description.journal, &description.missing)?);
+                verdicts.push(destructive::verdict(&description.journal)?);
                 let described = self.describe(&description, &redactor, verdicts.iter().any(Verdict::failed)).await;
+                phases.next("leaks");
+                verdicts.push(self.leaks(&description, &mut known).await);
                 memory = world.memory_peak();
                 phases.next("teardown");
                 if self.keep {
@@ -135,16 +164,17 @@ impl Trial<'_> {
             }
             Err(failure) => verdicts.push(unfinished(&phases, &failure)),
         }
-        for group in ["canaries", "platform", "metrics", "suites", "outside"] {
+        for group in ["canaries", "platform", waves::GROUP, "metrics", "suites", "outside", "lifecycle", "leaks"] {
             if !verdicts.iter().any(|v| v.group == group) {
                 verdicts.push(Verdict::new(group, "all claims", Outcome::NotRun("the run ended before".into())));
             }
         }
         // What a container says may quote what it was given.
         let verdicts = verdicts.into_iter().map(|verdict| verdict.of(cloud).cleaned(&redactor)).collect();
-        let junit = [&self.suites.secrets, &self.suites.metrics].map(|suites| suites.junit().to_owned());
+        let Halves { rest, secrets: of_secrets, metrics } = &self.suites;
+        let junit = [rest, of_secrets, metrics].map(|suites| suites.junit().to_owned());
         let phases = phases.end();
-        Ok(Record { cloud, verdicts, secrets, phases, memory, junit })
+        Ok(Record { cloud, verdicts, secrets, phases, memory, junit, values: known })
     }
 
     /// Everything between "the API server serves" and the verdicts.
@@ -173,10 +203,16 @@ impl Trial<'_> {
             return Ok(());
         }
         phases.next("metrics");
-        let verdict = metrics(world, &client).await?;
-        let arrive = verdict.outcome == Outcome::Passed;
-        let found = self.broken && verdict.failed();
-        verdicts.push(verdict);
+        let waves = async {
+            let renderer = Renderer::find(self.store, &world.platform, self.parts.charts.clone()).await?;
+            waves::verdict(world, &client, &renderer).await
+        };
+        // While the first samples are waited for, nobody stirs the world.
+        let (waves, metrics, rest) = tokio::try_join!(waves, metrics(world, &client), self.rest(world))?;
+        let arrive = metrics.outcome == Outcome::Passed;
+        let found = self.broken && (waves.failed() || metrics.failed());
+        verdicts.extend([waves, metrics]);
+        verdicts.extend(rest);
         if found {
             let why = Outcome::NotRun("the platform is broken on purpose, and the cause is found".into());
             verdicts.push(Verdict::new("suites", "all claims", why));
@@ -184,17 +220,38 @@ impl Trial<'_> {
         }
         phases.next("suites");
         self.compiled.clone().await?;
-        let (secrets, samples) = tokio::try_join!(
-            run(&self.suites.secrets, world, "all claims about secrets", "not binary(metrics)"),
-            async {
+        let others = [&["metrics", "quiescence"], self.elsewhere.as_slice()].concat().join("|");
+        let filter = format!("not binary(/^({others})$/)");
+        let (secrets, samples) =
+            tokio::try_join!(run(&self.suites.secrets, world, "all claims about secrets", &filter), async {
                 match arrive {
                     true => run(&self.suites.metrics, world, METRICS, "binary(metrics)").await,
                     false => Ok(Verdict::new("suites", METRICS, Outcome::NotRun("samples do not arrive".into()))),
                 }
-            },
-        )?;
+            },)?;
         verdicts.extend([secrets, samples]);
         Ok(())
+    }
+
+    /// Whether the platform stays as it is; not asked of one that is broken on purpose.
+    async fn rest(&self, world: &Description) -> Result<Option<Verdict>> {
+        if self.broken {
+            return Ok(None);
+        }
+        self.compiled.clone().await?;
+        run(&self.suites.rest, world, "a platform at rest stays as it is", "binary(quiescence)").await.map(Some)
+    }
+
+    /// Whether a secret value has got out. `known` gets the values that the world was given meanwhile.
+    async fn leaks(&self, world: &Description, known: &mut Values) -> Verdict {
+        let begun = Instant::now();
+        let searched = async {
+            for (name, values) in sources::values(world).await? {
+                known.entry(name).or_default().extend(values);
+            }
+            sources::world(known, world, Some(&self.report)).await
+        };
+        leaks::verdict(searched.await).took(begun.elapsed())
     }
 
     /// The state of the world's secrets; and the evidence, when something failed.
@@ -238,10 +295,9 @@ fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
 }
 
 /// Secret values of one world, by the names that declared clouds use. They are made anew for every run and are in the
-/// cloud's backend and this process only.
-fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
-    use rsa::rand_core::{OsRng, RngCore};
-    let unique = || format!("{:016x}", OsRng.next_u64());
+/// cloud's backend and this process only. What is `unique` in them is searched for wherever a run leaves something; URL and
+/// user number of Grafana Cloud have nothing unique, because they are the declared ones.
+pub(crate) fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
     let token = || format!("glc_{}{}", unique(), unique());
     let message = serde_json::json!({"message": format!("hello-from-{}-{}", wish.cloud, unique())});
     let declared = Declared::read(&wish.grafana).attempting(|| "find out which Grafana Cloud it is".into())?;
@@ -264,12 +320,10 @@ async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
     let root = argocd::plant(client, &world.root).await?;
     let what = format!("{root} and all its applications are Synced and Healthy");
-    let (outcome, excused) = tokio::select! {
-        up = missing::settled(client, world, &root, &what, PLATFORM) => match up {
-            Ok(excused) => (Outcome::Passed, excused),
-            Err(failure) => (Outcome::Failed(failure.to_string()), BTreeSet::new()),
-        },
-        found = cause::first(client, world) => (Outcome::Failed(found?.to_string()), BTreeSet::new()),
+    let settled = missing::settled(client, world, &root, &what, PLATFORM);
+    let (outcome, excused) = match cause::explained(client, world, Timestamp::UNIX_EPOCH, settled).await {
+        Ok(excused) => (Outcome::Passed, excused),
+        Err(cause) => (Outcome::Failed(cause.to_string()), BTreeSet::new()),
     };
     let but: String = excused.iter().map(|workload| format!(", but for {workload}, whose image nobody has")).collect();
     Ok(Verdict::new("platform", what + &but, outcome).took(begun.elapsed()))
@@ -280,7 +334,7 @@ async fn metrics(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
     let claim = "samples arrive at Grafana Cloud with the world's labels, from targets that are up";
     let outcome = if metrics::wanted(client).await? {
-        match metrics::arrive(client, world).await {
+        match metrics::arrive(client, world, 0).await {
             Ok(None) => Outcome::Passed,
             Ok(Some(cause)) => Outcome::Failed(cause.to_string()),
             Err(failure) => Outcome::Failed(failure.to_string()),
@@ -299,4 +353,19 @@ fn canary(canary: &Canary) -> Verdict {
         Finding::Different => Outcome::Failed(format!("expected {}, seen {}", canary.expected, canary.seen)),
     };
     Verdict::new("canaries", format!("{} → {}", canary.name, canary.expected), outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_world_tries_each_suite_of_no_cloud() {
+        for worlds in 1..=3 {
+            let left: Vec<&str> = (0..worlds).flat_map(|place| left_to_others(place, worlds)).collect();
+            for suite in OF_NO_CLOUD {
+                assert_eq!(left.iter().filter(|left| **left == suite).count(), worlds - 1, "{suite} of {worlds}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use trinity_emulators::grafana::received::{Excerpt, Labels};
 
+use super::cause::{Cause, Kind};
 use crate::world::Cloud;
 
 /// Most series of one metric; the largest of Prometheus' own has a few hundred.
@@ -88,14 +89,15 @@ impl Rules {
 }
 
 impl Violation {
-    /// The name of the cause.
-    pub const fn cause(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "label-missing",
-            Self::Foreign { .. } => "label-foreign",
-            Self::Forbidden { .. } => "label-forbidden",
-            Self::Cardinality { .. } => "label-cardinality",
-        }
+    /// The cause that it is.
+    pub fn cause(&self) -> Cause {
+        let kind = match self {
+            Self::Missing { .. } => Kind::LabelMissing,
+            Self::Foreign { .. } => Kind::LabelForeign,
+            Self::Forbidden { .. } => Kind::LabelForbidden,
+            Self::Cardinality { .. } => Kind::LabelCardinality,
+        };
+        Cause::new(kind, self.to_string())
     }
 }
 

@@ -19,7 +19,10 @@ use kube::{
     },
 };
 
-use super::capacity::{Demand, Fit, Requests};
+use super::{
+    capacity::{Demand, Fit, Requests},
+    cause::{Cause, Kind},
+};
 use crate::{
     failure::{Attempt, Failure, Result},
     observe::{key, wait},
@@ -54,30 +57,35 @@ pub struct Shortage {
 }
 
 impl Shortage {
-    /// The name of the cause.
-    pub const fn cause(&self) -> &'static str {
-        match self.short {
-            Short::Cpu => "insufficient-cpu",
-            Short::Memory => "insufficient-memory",
-        }
+    /// The cause that it is.
+    pub fn cause(&self) -> Cause {
+        let kind = match self.short {
+            Short::Cpu => Kind::InsufficientCpu,
+            Short::Memory => Kind::InsufficientMemory,
+        };
+        Cause::new(kind, self.to_string()).next(self.next())
+    }
+
+    fn next(&self) -> String {
+        let nodes = self.fit.nodes.map_or_else(String::new, |nodes| format!("{nodes} nodes of this size, or "));
+        let single = self.fit.single;
+        format!(
+            "give the cluster {nodes}one that offers {single}, for the Pods that there are by now; `trinity-e2e capacity` \
+             tells it for the whole platform"
+        )
     }
 }
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pod, requests, short, places, fit } = self;
+        let Self { pod, requests, short, places, .. } = self;
         write!(f, "Pod {pod} requests {requests}, and no node has room for it: ")?;
         for Place { node, offered, taken } in places {
             write!(f, "{node} offers {}, and {} is requested on it; ", short.of(*offered), short.of(*taken))?;
         }
         let lacks = places.iter().map(|place| requests.without(place.free()));
         let least = lacks.min_by_key(|lack| short.amount(*lack)).unwrap_or_default();
-        write!(f, "{} more is needed\n  next: give the cluster ", short.of(least))?;
-        if let Some(nodes) = fit.nodes {
-            write!(f, "{nodes} nodes of this size, or ")?;
-        }
-        write!(f, "one that offers {}, for the Pods that there are by now; ", fit.single)?;
-        write!(f, "`trinity-e2e capacity` tells it for the whole platform")
+        write!(f, "{} more is needed", short.of(least))
     }
 }
 
@@ -286,8 +294,8 @@ mod tests {
     fn the_message_has_all_numbers() {
         let pods = [pod("old", "60m", Ok("node")), pod("new", "50m", Err(REFUSED))];
         let told = found(&pods, &[node("node", "100m")]).unwrap();
-        assert_eq!(told.cause(), "insufficient-cpu");
-        let told = told.to_string();
+        assert_eq!(told.cause().name(), "insufficient-cpu");
+        let told = told.cause().to_string();
         for part in [
             "Pod a/new requests cpu 50m, memory 1Mi, and no node has room for it: ",
             "node offers cpu 100m, and cpu 60m is requested on it; cpu 10m more is needed",
@@ -300,7 +308,7 @@ mod tests {
     #[test]
     fn a_pod_larger_than_every_node_needs_a_larger_one() {
         let told = found(&[pod("new", "50m", Err(REFUSED))], &[node("node", "20m"), node("node-2", "20m")]).unwrap();
-        assert!(told.to_string().contains("give the cluster one that offers cpu 50m"), "{told}");
+        assert!(told.cause().to_string().contains("give the cluster one that offers cpu 50m"), "{told}");
     }
 
     #[test]
@@ -308,8 +316,8 @@ mod tests {
         let mut large = pod("new", "1m", Err("0/1 nodes are available: 1 Insufficient memory."));
         large["spec"]["containers"][0]["resources"]["requests"]["memory"] = json!("2Gi");
         let told = found(&[large], &[node("node", "1")]).unwrap();
-        assert_eq!(told.cause(), "insufficient-memory");
-        assert!(told.to_string().contains("memory 1Gi more is needed"), "{told}");
+        assert_eq!(told.cause().name(), "insufficient-memory");
+        assert!(told.cause().to_string().contains("memory 1Gi more is needed"), "{told}");
     }
 
     #[test]

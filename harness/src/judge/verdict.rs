@@ -32,6 +32,8 @@ pub struct Verdict {
     /// Its outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// What else is to be said, for example how much was seen; empty when there is nothing.
+    pub note: String,
     /// Time it took.
     pub took: Duration,
 }
@@ -39,13 +41,27 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that took no time of its own.
     pub fn new(group: &str, claim: impl Into<String>, outcome: Outcome) -> Self {
-        Self { cloud: None, group: group.into(), claim: claim.into(), outcome, took: Duration::ZERO }
+        Self {
+            cloud: None,
+            group: group.into(),
+            claim: claim.into(),
+            outcome,
+            note: String::new(),
+            took: Duration::ZERO,
+        }
     }
 
     /// With the time that the claim took.
     #[must_use]
     pub const fn took(mut self, took: Duration) -> Self {
         self.took = took;
+        self
+    }
+
+    /// With something else to be said.
+    #[must_use]
+    pub fn noting(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
         self
     }
 

@@ -25,7 +25,7 @@ use trinity_emulators::{
 };
 
 use super::{
-    Cloud, Description, Nodes, Parts,
+    Cloud, Description, Nodes, Parts, description,
     ownership::{Claim, Estate},
     sweep,
 };
@@ -40,14 +40,19 @@ use crate::{
     },
     components::cache::hash_bytes,
     failure::{Attempt, Failure, Result},
-    gitops::{argocd, manifest},
+    gitops::argocd,
     observe::{answered, condition, until},
+    workspace,
 };
 
 /// Where a machine of Google's cloud finds its metadata server.
 const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
 /// Time for a step of the bring-up; the slowest, Argo CD's first start, takes 20 s on two cores.
 const STEP: Duration = Duration::from_secs(120);
+/// Applications of the suites' own, below the workspace.
+const SUITES: &str = "fixtures/suites";
+/// Where Argo CD finds them, in every world.
+pub const SUITES_URL: &str = "https://github.com/trinity/suites.git";
 /// Time for a platform to come up, from its root application to all Synced and Healthy.
 pub const PLATFORM: Duration = Duration::from_secs(300);
 /// What a world shall be.
@@ -111,9 +116,15 @@ impl World {
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
         write(&path("gateway.crt"), &minted.certificate, 0o644)?;
         write(&path("gateway.key"), &minted.key, 0o600)?;
-        let repository = git::bare_in(folder);
-        git::snapshot(&wish.platform, &repository).await.attempting(|| "take a snapshot of the platform".into())?;
         let root = argocd::root_file(&wish.platform, wish.cloud, parts.operator.cell())?;
+        let mut repositories = Vec::new();
+        for (tree, bare, url) in [
+            (wish.platform.clone(), path(description::PLATFORM), argocd::repository(&root)?),
+            (workspace().join(SUITES), path(description::SUITES), SUITES_URL.into()),
+        ] {
+            git::snapshot(&tree, &bare).await.attempting(|| format!("take a snapshot of {}", tree.display()))?;
+            repositories.push(repository(&url, bare)?);
+        }
         let gateway = config::Config {
             https: (network.node(), 443).into(),
             registry: Some(REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?),
@@ -121,7 +132,7 @@ impl World {
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
             authority: config::Pair { certificate: path("gateway.crt"), key: path("gateway.key") },
-            git: repositories(&root, &repository)?,
+            git: repositories,
             charts: vec![config::Charts { host: "charts.external-secrets.io".into(), archives: parts.charts.clone() }],
             images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
             issuer: config::Issuer { url: issuer.clone(), jwks: jwks.clone(), key: path("pki/sa.pub") },
@@ -233,14 +244,19 @@ impl Description {
     /// # Errors
     /// When the kubeconfig cannot be used.
     pub async fn client(&self) -> Result<Client> {
+        Client::try_from(self.access().await?).attempting(|| format!("use {}", self.kubeconfig.display()))
+    }
+
+    /// How to reach the API server with the administrator's rights.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub async fn access(&self) -> Result<kube::Config> {
         // Chosen once for the process; a second choice would be the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let attempted = || format!("use {}", self.kubeconfig.display());
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig).attempting(attempted)?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .attempting(attempted)?;
-        Client::try_from(config).attempting(attempted)
+        kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.attempting(attempted)
     }
 
     /// Waits until every part of the API server is up; it serves, incompletely, before.
@@ -332,22 +348,12 @@ impl Description {
     }
 }
 
-/// The repository under the URL that the root application names.
-fn repositories(root: &Path, bare: &Path) -> Result<Vec<config::Repository>> {
-    let attempted = || format!("find the repository of {}", root.display());
-    let text = fs::read_to_string(root).attempting(attempted)?;
-    manifest::parse(&text, &root.display().to_string())?
-        .iter()
-        .filter_map(|object| object.data["spec"]["source"]["repoURL"].as_str())
-        .map(|url| {
-            let rest = url
-                .strip_prefix("https://")
-                .ok_or_else(|| Failure::new(attempted(), format!("{url} is not an https URL")))?;
-            let (host, path) =
-                rest.split_once('/').ok_or_else(|| Failure::new(attempted(), format!("{url} has no path")))?;
-            Ok(config::Repository { host: host.into(), path: format!("/{path}"), folder: bare.to_owned() })
-        })
-        .collect()
+/// The bare repository `folder`, to be served under `url`.
+fn repository(url: &str, folder: PathBuf) -> Result<config::Repository> {
+    let refused = |why| Failure::new(format!("serve the repository {url}"), why);
+    let rest = url.strip_prefix("https://").ok_or_else(|| refused("it is not an https URL"))?;
+    let (host, path) = rest.split_once('/').ok_or_else(|| refused("it has no path"))?;
+    Ok(config::Repository { host: host.into(), path: format!("/{path}"), folder })
 }
 
 /// Writes a new file.

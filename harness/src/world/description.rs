@@ -10,6 +10,7 @@ use trinity_emulators::config;
 
 use super::Cloud;
 use crate::{
+    backend::Place,
     components::Missing,
     judge::verdict::{Outcome, Verdict},
 };
@@ -132,10 +133,26 @@ pub struct Provenance {
     pub origin: String,
 }
 
+/// Folder of the Git repository with the platform's snapshot, in a world's folder.
+pub const PLATFORM: &str = "platform.git";
+/// Folder of that with what the suites' own applications consist of.
+pub const SUITES: &str = "suites.git";
+
 impl Description {
+    /// The bare Git repository that Argo CD reads the platform from.
+    pub fn repository(&self) -> PathBuf {
+        self.folder.join(PLATFORM)
+    }
+
     /// Whether it was known before the world began that nobody has an image.
     pub fn lacks(&self, image: &str) -> bool {
         self.missing.iter().any(|missing| missing.image == image)
+    }
+
+    /// Where its cloud is played.
+    pub fn place(&self) -> Place {
+        let (authority, control) = (self.authority.clone(), self.control.clone());
+        Place { cloud: self.emulated.clone(), gateway: self.gateway, authority, control }
     }
 
     /// Reads a world's `world.json`.

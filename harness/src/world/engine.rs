@@ -94,6 +94,11 @@ impl Engine {
         Ok((supervisor, socket))
     }
 
+    /// Folder that holds everything of it.
+    pub fn folder(&self) -> &Path {
+        &self.claim.folder
+    }
+
     /// The Unix socket on which it speaks HTTP.
     pub fn socket(&self) -> &Path {
         &self.socket

@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod declared;
 pub mod description;
 pub mod engine;
+pub mod kept;
 pub mod nodes;
 pub mod outside;
 pub mod ownership;

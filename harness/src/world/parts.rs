@@ -42,7 +42,9 @@ impl Parts {
     /// The first that no source has and no run can do without.
     pub async fn find(store: &Store, operator: Option<&str>) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
-        let artifacts = store.all(&["kubernetes", "etcd", "coredns", "prometheus", "argocd-files"]).await?;
+        // The last two render the platform as Argo CD does.
+        let artifacts =
+            store.all(&["kubernetes", "etcd", "coredns", "prometheus", "argocd-files", "helm", "kustomize"]).await?;
         let operator = store.operator(operator).await?;
         let references: Vec<&str> = store
             .lock

@@ -9,6 +9,8 @@ mod capacity;
 mod faults;
 mod kept;
 mod killed;
+mod leaks;
+mod lint;
 mod machine;
 mod refusals;
 mod witness;
