@@ -23,7 +23,10 @@ use crate::{Cloud, DEADLINE, Subject, hold};
 pub const SECRET: &str = "trinity-denial";
 /// Identity that may read it, and that trusts the service account of every caller.
 pub const RIGHT: &str = "denial-reader";
-const READER: &str = "reader";
+/// Name of the service account of every caller.
+pub const READER: &str = "reader";
+/// The platform's vault, where there are vaults.
+const VAULT: &str = "trinity-dev-azure";
 const STORE: &str = "store";
 const WANTED: &str = "wanted";
 const KEY: &str = "value";
@@ -83,9 +86,9 @@ impl Caller {
             Wrong::Identity(identity) => Some(identity),
             Wrong::Nothing | Wrong::Provider(_) => Some(RIGHT),
         };
-        let annotations = identity.map(|identity| caller.annotation(identity));
+        let annotations = identity.map(|identity| annotation(&caller.subject, identity));
         create(&caller.accounts(), json!({"metadata": {"name": READER, "annotations": annotations}})).await;
-        let mut provider = caller.provider();
+        let mut provider = provider(&caller.subject, VAULT);
         if let Wrong::Provider(fields) = wrong {
             merge(&mut provider, fields);
         }
@@ -151,9 +154,9 @@ impl Caller {
     /// # Panics
     /// When the API server refuses a change.
     pub async fn is_mended(&self) {
-        let account = json!({"metadata": {"annotations": self.annotation(RIGHT)}});
+        let account = json!({"metadata": {"annotations": annotation(&self.subject, RIGHT)}});
         patch(&self.accounts(), READER, Patch::Merge(account)).await;
-        let store = json!([{"op": "replace", "path": "/spec/provider", "value": self.provider()}]);
+        let store = json!([{"op": "replace", "path": "/spec/provider", "value": provider(&self.subject, VAULT)}]);
         let store = serde_json::from_value(store).expect("it is a JSON patch");
         patch(&self.stores(), STORE, Patch::Json::<()>(store)).await;
     }
@@ -235,36 +238,6 @@ impl Caller {
         hold(until_all(events, &what, DEADLINE, claim).await);
     }
 
-    /// The annotation of a service account that claims an identity of the declared cloud.
-    fn annotation(&self, identity: &str) -> Value {
-        match &self.subject.world.emulated {
-            config::Cloud::Aws(aws) => {
-                json!({"eks.amazonaws.com/role-arn": format!("arn:aws:iam::{}:role/{identity}", aws.account)})
-            }
-            config::Cloud::Gcp(gcp) => json!({
-                "iam.gke.io/gcp-service-account": format!("{identity}@{}.iam.gserviceaccount.com", gcp.project)
-            }),
-            config::Cloud::Azure(_) => json!({"azure.workload.identity/client-id": client_id(identity)}),
-        }
-    }
-
-    /// The store's provider, as a platform has it.
-    fn provider(&self) -> Value {
-        let account = json!({"name": READER});
-        match &self.subject.world.emulated {
-            config::Cloud::Aws(aws) => json!({"aws": {
-                "service": "SecretsManager", "region": aws.region, "auth": {"jwt": {"serviceAccountRef": account}},
-            }}),
-            config::Cloud::Gcp(gcp) => json!({"gcpsm": {
-                "projectID": gcp.project, "auth": {"workloadIdentity": {"serviceAccountRef": account}},
-            }}),
-            config::Cloud::Azure(azure) => json!({"azurekv": {
-                "authType": "WorkloadIdentity", "tenantId": azure.tenant,
-                "vaultUrl": "https://trinity-dev-azure.vault.azure.net", "serviceAccountRef": account,
-            }}),
-        }
-    }
-
     fn what(&self, what: &str) -> String {
         format!("{what} ({})", self.namespace)
     }
@@ -286,7 +259,40 @@ impl Caller {
     }
 }
 
-/// Client ids of the identities in `fixtures/denials/azure.yaml`.
+/// The annotation of a service account that claims an identity of the declared cloud.
+///
+/// # Panics
+/// When it is none that is declared for the suites.
+pub fn annotation(subject: &Subject, identity: &str) -> Value {
+    match &subject.world.emulated {
+        config::Cloud::Aws(aws) => {
+            json!({"eks.amazonaws.com/role-arn": format!("arn:aws:iam::{}:role/{identity}", aws.account)})
+        }
+        config::Cloud::Gcp(gcp) => {
+            json!({"iam.gke.io/gcp-service-account": format!("{identity}@{}.iam.gserviceaccount.com", gcp.project)})
+        }
+        config::Cloud::Azure(_) => json!({"azure.workload.identity/client-id": client_id(identity)}),
+    }
+}
+
+/// A store's provider, as a platform has it; `vault` is Azure's.
+pub fn provider(subject: &Subject, vault: &str) -> Value {
+    let account = json!({"name": READER});
+    match &subject.world.emulated {
+        config::Cloud::Aws(aws) => json!({"aws": {
+            "service": "SecretsManager", "region": aws.region, "auth": {"jwt": {"serviceAccountRef": account}},
+        }}),
+        config::Cloud::Gcp(gcp) => json!({"gcpsm": {
+            "projectID": gcp.project, "auth": {"workloadIdentity": {"serviceAccountRef": account}},
+        }}),
+        config::Cloud::Azure(azure) => json!({"azurekv": {
+            "authType": "WorkloadIdentity", "tenantId": azure.tenant,
+            "vaultUrl": format!("https://{vault}.vault.azure.net"), "serviceAccountRef": account,
+        }}),
+    }
+}
+
+/// Client ids of the identities in `fixtures/denials/azure.yaml` and `fixtures/lifecycles/azure.yaml`.
 fn client_id(identity: &str) -> &'static str {
     match identity {
         "denial-reader" => "d0000000-0000-4000-8000-000000000001",
@@ -296,11 +302,16 @@ fn client_id(identity: &str) -> &'static str {
         "denial-powerless" => "d0000000-0000-4000-8000-000000000005",
         "denial-elsewhere" => "d0000000-0000-4000-8000-000000000006",
         "denial-disabled" => "d0000000-0000-4000-8000-000000000007",
-        other => panic!("{other} is no identity of the denials"),
+        "lifecycle-reader" => "d0000000-0000-4000-8000-000000000008",
+        other => panic!("{other} is no identity of denials and lifecycles"),
     }
 }
 
-async fn create<K>(api: &Api<K>, object: Value)
+/// Creates an object.
+///
+/// # Panics
+/// When the API server refuses it.
+pub async fn create<K>(api: &Api<K>, object: Value)
 where
     K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {

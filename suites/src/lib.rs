@@ -1,21 +1,22 @@
 //! What the conformance tests share: the world they run against, and claims about it that fail with a cause.
 
+pub mod application;
 pub mod caller;
+pub mod lifecycle;
 pub mod metrics;
 pub mod snapshot;
 
 use std::{path::PathBuf, time::Duration};
 
+use jiff::Timestamp;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams},
     core::{DynamicObject, Resource},
 };
-use serde_json::json;
 use trinity_e2e::{
-    failure::{Failure, Result},
+    failure::{Attempt, Result},
     judge::cause,
-    observe::{Expectation, until},
+    observe::{Expectation, forced, until},
     world::Description,
 };
 
@@ -59,10 +60,7 @@ impl Subject {
     /// # Panics
     /// When the API server refuses the annotation.
     pub async fn refresh(&self, api: &Api<DynamicObject>, name: &str) {
-        let version = api.get(name).await.expect("the object can be read").metadata.resource_version;
-        let touch = json!({"metadata": {"annotations": {"force-sync": version}}});
-        let touched = api.patch(name, &PatchParams::default(), &Patch::Merge(&touch)).await;
-        touched.expect("the API server takes an annotation");
+        hold(forced::look(api, name).await);
     }
 
     /// Waits for a claim about one object. A cause that is certain ends the wait.
@@ -79,10 +77,9 @@ impl Subject {
     where
         K: Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     {
-        tokio::select! {
-            seen = until(api, name, what, DEADLINE, claim) => seen,
-            found = cause::first(&self.client, &self.world) => Err(Failure::new(format!("see that {what}"), found?)),
-        }
+        let seen = until(api, name, what, DEADLINE, claim);
+        let seen = cause::explained(&self.client, &self.world, Timestamp::UNIX_EPOCH, seen).await;
+        seen.attempting(|| format!("see that {what}"))
     }
 }
 

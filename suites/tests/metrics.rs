@@ -14,6 +14,7 @@ use suites::{
 };
 use trinity_e2e::{
     judge::{
+        leaks::sentinel::unique,
         metrics::{NAMESPACE, QUERIES, Running, SECRET},
         remote_write::{self, Rules},
     },
@@ -360,7 +361,7 @@ mod sender {
             Ok(write) if write == current => ("write", "next"),
             _ => ("next", "write"),
         };
-        let password = format!("glc_{:032x}", now());
+        let password = format!("glc_{}{}", unique(), unique());
         metrics.grafana.put_secret(new, &password).await.expect("another token can be issued");
         let before = metrics.pod().await;
         let writes_as = |token: &'static str, since: i64| {
