@@ -84,13 +84,16 @@ impl Search<'_> {
                 continue;
             }
             let Some(mut cause) = self.of_event(&event).await? else { continue };
-            if depends_on_others(&cause) && self.all_applied().await? {
-                cause = cause.certain();
-            }
-            if cause.heals.is_none() {
-                return Ok(cause);
-            }
+            // The operator tells it before it writes the condition: what is well now may not be so in a moment.
             let object = event.involved_object;
+            if !self.healed(&object).await? {
+                if depends_on_others(&cause) && self.all_applied().await? {
+                    cause = cause.certain();
+                }
+                if cause.heals.is_none() {
+                    return Ok(cause);
+                }
+            }
             let name = format!("{:?} {:?} {:?}", object.kind, object.namespace, object.name);
             self.suspects.borrow_mut().insert(name, Suspect { object, cause });
         }
@@ -106,10 +109,7 @@ impl Search<'_> {
             "ClusterSecretStore" | "ExternalSecret" | "SecretStore" => {
                 let cause = message::classify(self.world.cloud, &object, message, &self.requests()?);
                 let otherwise = if kind == "ExternalSecret" { Kind::Unknown } else { Kind::StoreNotReady };
-                match self.healed(&event.involved_object).await? {
-                    true => None,
-                    false => cause.or_else(|| seen(otherwise)),
-                }
+                cause.or_else(|| seen(otherwise))
             }
             "Pod" => match not_pulled(message) {
                 Some(image) if self.world.lacks(image) => None,
