@@ -59,7 +59,8 @@ fn an_annotation_on_what_is_no_object() {
             .collect::<String>()
     };
     let list = told(&format!("kind: List\nmetadata:\n  annotations:\n    {WAVE}: \"1\"\nitems: []\n"));
-    assert!(list.starts_with("f.yaml:4: List in f.yaml: the sync wave has no effect"), "{list}");
+    assert!(list.starts_with("List in f.yaml: the sync wave has no effect"), "{list}");
+    assert!(list.contains("next: f.yaml:4: annotate"), "{list}");
     let options = format!("kind: Kustomization\ngeneratorOptions:\n  annotations:\n    {WAVE}: \"1\"\n");
     assert!(told(&options).contains("it generates nothing"));
     assert_eq!(told(&format!("{options}configMapGenerator: [{{name: a}}]\n")), "");
