@@ -176,7 +176,7 @@ async fn an_edit_by_hand_is_caught_and_attributed(#[case] cloud: Cloud) {
     assert_eq!(baseline.written(&after, &hold(audit::read(&subject.world.audit))), []);
 
     let by_hand = PatchParams { field_manager: Some("kubectl-edit".into()), ..PatchParams::default() };
-    let edit = Patch::Merge(json!({"spec": {"refreshInterval": "2h"}}));
+    let edit = Patch::Merge(json!({"spec": {"refreshInterval": "2h0m0s"}}));
     secrets.patch(WANTED, &by_hand, &edit).await.expect("the API server takes the edit");
 
     own.sees("the edit is compared", |application| match application.map(|a| &a.data["status"]["sync"]["status"]) {

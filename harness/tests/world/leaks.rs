@@ -55,7 +55,7 @@ fn planted_values_are_found_where_they_are() {
         .filter(|(place, form)| !all.lines().any(|line| line.contains(place.as_str()) && line.contains(form.as_str())))
         .collect();
     assert!(missed.is_empty(), "nobody has found {missed:?}:\n{all}");
-    assert!(all.contains("the secret value provider_test is in "), "{all}");
+    assert!(all.contains("the secret value provider-test-secret is in "), "{all}");
     assert!(!all.contains("not searched") && !all.contains(&value[..12]), "{all}");
     machine.run(&["down"]).assert_success();
     machine.assert_clean();

@@ -76,7 +76,7 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
 #[case::platform(&["--platform", "/nonexistent"], "find the platform /nonexistent")]
 #[case::root_application(&["--platform", "/usr/share"], "/usr/share/bootstrap/aws/root.yaml does not exist")]
 #[case::cloud(&["--cloud", "gcp", "--platform", "/usr/share"], "/usr/share/bootstrap/gcp/root.yaml does not exist")]
-#[case::fault(&["--fault", "nonsense"], "it has chart-not-permitted, chart-version, ")]
+#[case::fault(&["--fault", "nonsense"], "it has branch-missing, chart-not-permitted, ")]
 #[case::no_node(&["--nodes", "0"], "a world has 1 to 8")]
 #[case::node_size(&["--node-cpu", "999"], "a node of this machine has up to ")]
 #[case::operator(&["--operator", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
