@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::{
     cluster::embedded::preflight,
-    components::{Missing, Store},
+    components::Store,
     failure::{Attempt, Failure, Result},
     faults::{self, Fault, copy::Tree},
     gitops::argocd,
@@ -23,7 +23,7 @@ use crate::{
         },
         verdict::{Conclusion, Verdict},
     },
-    report::{Phases, conclusion, junit, table, terminal},
+    report::{self, Phases, conclusion, junit, table, terminal},
     suite::Suites,
     trial::{Halves, Record, Trial, left_to_others, uninterrupted},
     workspace,
@@ -93,10 +93,7 @@ async fn conduct(
     phases: &mut Phases,
 ) -> Result<Conclusion> {
     let (temporary, run) = (run.folder().to_owned(), run.id());
-    let report = job.report.join(run);
-    let report = fs::create_dir_all(&report)
-        .and_then(|()| report.canonicalize())
-        .attempting(|| format!("make {}", report.display()))?;
+    let report = report::folder(&job.report, run)?;
     phases.next("components");
     let (parts, nextest) = uninterrupted(async {
         let parts = Parts::find(store, job.operator.as_deref()).await?;
@@ -150,8 +147,7 @@ async fn conduct(
     terminal::print(table::secret_rows(records.iter().flat_map(|r| &r.secrets)));
     terminal::print(table::worlds(&records));
     terminal::print(table::queries(&answers));
-    let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
-    let of_run = not_run.chain(central::verdicts(&answers, &records));
+    let of_run = parts.not_run().chain(central::verdicts(&answers, &records));
     let mut verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
     let suites: Vec<&Path> = records.iter().flat_map(|r| &r.junit).map(PathBuf::as_path).collect();
     let file = report.join("junit.xml");

@@ -14,14 +14,16 @@ use tracing::info;
 use trinity_emulators::{
     canary::{Finding, Outcome as Canary},
     grafana::declared::Declared,
+    journal,
 };
 
 use crate::{
     components::Store,
     failure::{Attempt, Failure, Result},
-    gitops::{argocd, render::Renderer},
+    gitops::argocd,
     judge::{
-        cause, destructive,
+        cause::{self, Cause},
+        destructive,
         leaks::{
             self,
             sentinel::unique,
@@ -144,8 +146,9 @@ impl Trial<'_> {
                     verdicts.push(unfinished(&phases, &failure));
                 }
                 phases.next("report");
-                verdicts.push(outside::verdict(&description.journal, &description.missing)?);
-                verdicts.push(destructive::verdict(&description.journal)?);
+                let calls =
+                    journal::read(&description.journal).attempting(|| "judge the calls to the outside".into())?;
+                verdicts.extend([outside::verdict(&calls, &description.missing), destructive::verdict(&calls)]);
                 let described = self.describe(&description, &redactor, verdicts.iter().any(Verdict::failed)).await;
                 phases.next("leaks");
                 verdicts.push(self.leaks(&description, &mut known).await);
@@ -203,10 +206,7 @@ impl Trial<'_> {
             return Ok(());
         }
         phases.next("metrics");
-        let waves = async {
-            let renderer = Renderer::find(self.store, &world.platform, self.parts.charts.clone()).await?;
-            waves::verdict(world, &client, &renderer).await
-        };
+        let waves = waves::verdict(self.store, self.parts, world, &client);
         // While the first samples are waited for, nobody stirs the world.
         let (waves, metrics, rest) = tokio::try_join!(waves, metrics(world, &client), self.rest(world))?;
         let arrive = metrics.outcome == Outcome::Passed;
@@ -228,7 +228,7 @@ impl Trial<'_> {
                     true => run(&self.suites.metrics, world, METRICS, "binary(metrics)").await,
                     false => Ok(Verdict::new("suites", METRICS, Outcome::NotRun("samples do not arrive".into()))),
                 }
-            },)?;
+            })?;
         verdicts.extend([secrets, samples]);
         Ok(())
     }
@@ -315,18 +315,38 @@ pub(crate) fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
     .into())
 }
 
+/// Plants the platform's root application and waits until all of it has come up. Returns the root's name, and what is
+/// excused, or the cause why it cannot.
+///
+/// # Errors
+/// When the root cannot be planted.
+pub(crate) async fn planted(
+    world: &Description,
+    client: &Client,
+    deadline: Duration,
+) -> Result<(String, Result<BTreeSet<String>, Cause>)> {
+    let root = argocd::plant(client, &world.root).await?;
+    let what = all_of(&root);
+    let settled = missing::settled(client, world, &root, &what, deadline);
+    let up = cause::explained(client, world, Timestamp::UNIX_EPOCH, settled).await;
+    Ok((root, up))
+}
+
+/// What has to be so of a platform.
+fn all_of(root: &str) -> String {
+    format!("{root} and all its applications are Synced and Healthy")
+}
+
 /// Waits for the platform, or for the first certain cause why it cannot come up.
 async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
-    let root = argocd::plant(client, &world.root).await?;
-    let what = format!("{root} and all its applications are Synced and Healthy");
-    let settled = missing::settled(client, world, &root, &what, PLATFORM);
-    let (outcome, excused) = match cause::explained(client, world, Timestamp::UNIX_EPOCH, settled).await {
+    let (root, up) = planted(world, client, PLATFORM).await?;
+    let (outcome, excused) = match up {
         Ok(excused) => (Outcome::Passed, excused),
         Err(cause) => (Outcome::Failed(cause.to_string()), BTreeSet::new()),
     };
     let but: String = excused.iter().map(|workload| format!(", but for {workload}, whose image nobody has")).collect();
-    Ok(Verdict::new("platform", what + &but, outcome).took(begun.elapsed()))
+    Ok(Verdict::new("platform", all_of(&root) + &but, outcome).took(begun.elapsed()))
 }
 
 /// Waits for the samples of the world, or for the certain cause why they cannot arrive.

@@ -18,7 +18,7 @@ use trinity_e2e::{
     secrets::{apply, delete},
     world::Cloud,
 };
-use trinity_emulators::control;
+use trinity_emulators::{control, journal};
 
 const DAY: i64 = 24 * 3600;
 
@@ -183,7 +183,7 @@ async fn a_purge_by_hand_frees_a_name() {
 
 /// What the judge of destructive calls finds; nothing when it passes.
 fn destroyed(played: &Played) -> String {
-    let verdict = destructive::verdict(&played.file("gateway.jsonl")).unwrap();
+    let verdict = destructive::verdict(&journal::read(&played.file("gateway.jsonl")).unwrap());
     match verdict.outcome {
         trinity_e2e::judge::verdict::Outcome::Failed(why) => why,
         _ => String::new(),

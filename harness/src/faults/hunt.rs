@@ -1,7 +1,7 @@
 //! All faults of one cloud, one after the other: on its running world where that is sound, and on new worlds where not.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -18,16 +18,16 @@ use super::{
 use crate::{
     components::Store,
     failure::{Attempt, Failure, Result},
-    gitops::{argocd, render::Renderer},
+    gitops::argocd,
     judge::{
         cause::{self, Cause, Kind},
-        metrics, missing,
+        metrics,
         verdict::{Outcome, Verdict},
         waves,
     },
     report::redact::Redactor,
     run::Subject,
-    trial::{uninterrupted, values},
+    trial::{planted, uninterrupted, values},
     world::{
         Cloud, Description, Parts, World,
         bringup::{PLATFORM, Wish},
@@ -239,12 +239,8 @@ impl Hunt<'_> {
         deadline: Duration,
     ) -> Result<Result<String, Cause>> {
         tokio::try_join!(world.fill_cloud(values), world.install_argocd(client, &self.parts.argocd))?;
-        let root = argocd::plant(client, &world.root).await?;
-        let what = format!("{root} and all its applications are Synced and Healthy");
-        let settled = missing::settled(client, world, &root, &what, deadline);
-        let settled: Result<BTreeSet<String>, Cause> =
-            cause::explained(client, world, Timestamp::UNIX_EPOCH, settled).await;
-        if let Err(cause) = settled {
+        let (root, up) = planted(world, client, deadline).await?;
+        if let Err(cause) = up {
             return Ok(Err(cause));
         }
         if metrics::wanted(client).await?
@@ -252,8 +248,7 @@ impl Hunt<'_> {
         {
             return Ok(Err(cause));
         }
-        let renderer = Renderer::find(self.store, &world.platform, self.parts.charts.clone()).await?;
-        Ok(match waves::verdict(world, client, &renderer).await?.outcome {
+        Ok(match waves::verdict(self.store, self.parts, world, client).await?.outcome {
             Outcome::Failed(why) => Err(Cause::new(Kind::Ordering, why)),
             _ => Ok(root),
         })

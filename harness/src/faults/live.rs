@@ -21,6 +21,7 @@ use super::{
 use crate::{
     failure::{Attempt, Result},
     gitops::manifest::Applier,
+    observe::kinds,
     world::{Description, declared::declaration},
 };
 
@@ -169,10 +170,7 @@ impl Ground<'_> {
     fn api(&self, api_version: &str, kind: &str, namespace: Option<&str>) -> Api<DynamicObject> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        match namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        }
+        kinds::objects(self.client, &resource, namespace.unwrap_or_default())
     }
 
     async fn patch(&self, object: &Patched, patch: &serde_yaml::Value) -> Result<()> {

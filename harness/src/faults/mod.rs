@@ -16,10 +16,10 @@ use futures::future::join_all;
 
 use crate::{
     cluster::embedded::preflight,
-    components::{Missing, Store},
+    components::Store,
     failure::{Attempt, Failure, Result},
     judge::verdict::Conclusion,
-    report::{Phases, conclusion, junit},
+    report::{self, Phases, conclusion, junit},
     run::{Job, Subject, tidy},
     trial::uninterrupted,
     workspace,
@@ -72,10 +72,7 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
     tidy(&estate, store)?;
     let concluded = Run::during(&estate, async |run| {
         let run = run.id();
-        let report = trials.report.join(run);
-        let report = fs::create_dir_all(&report)
-            .and_then(|()| report.canonicalize())
-            .attempting(|| format!("make {}", report.display()))?;
+        let report = report::folder(&trials.report, run)?;
         phases.next("components");
         let parts = uninterrupted(Parts::find(store, None)).await?;
         let headline = format!("{} faults, {}", entries.len(), subject.headline(&job, &parts));
@@ -108,8 +105,7 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
         engine.stop().await?;
         println!("{}", table::confusion(&rows));
         println!("{}", table::summary(&rows));
-        let not_run = parts.operator.not_run().into_iter().chain(parts.missing.iter().map(Missing::not_run));
-        let verdicts: Vec<_> = not_run.chain(rows.iter().map(hunt::Row::verdict)).collect();
+        let verdicts: Vec<_> = parts.not_run().chain(rows.iter().map(hunt::Row::verdict)).collect();
         junit::write(&report.join("junit.xml"), &[], &verdicts, &parts.provenance)?;
         Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
     })

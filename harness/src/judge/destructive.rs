@@ -1,12 +1,9 @@
 //! Calls that take something away, or bring it back: a routine run makes none. Deleting, recovering and disabling belong
 //! to people and to the workflow of the secret backends, not to what reads secrets.
 
-use std::path::Path;
-
-use trinity_emulators::journal::{self, Line};
+use trinity_emulators::journal::Line;
 
 use super::verdict::{Outcome, Verdict};
-use crate::failure::{Attempt, Result};
 
 /// Operations after which a secret, a version or a vault can be read no longer, or again, or will not be one day.
 const DESTRUCTIVE: [&str; 18] = [
@@ -34,20 +31,16 @@ const DESTRUCTIVE: [&str; 18] = [
     "vault:UpdateSecret",
 ];
 
-/// A verdict on the whole journal of a world.
-///
-/// # Errors
-/// When the journal cannot be read.
-pub fn verdict(journal: &Path) -> Result<Verdict> {
-    let lines = journal::read(journal).attempting(|| "judge the calls to the cloud".into())?;
-    let outcome = match findings(&lines) {
+/// A verdict on all calls of a world.
+pub fn verdict(lines: &[Line]) -> Verdict {
+    let outcome = match findings(lines) {
         found if found.is_empty() => Outcome::Passed,
         found => Outcome::Failed(format!(
             "{}\n  next: find out what of the platform calls it, and take its permission away",
             found.join("\n")
         )),
     };
-    Ok(Verdict::new("lifecycle", "the platform deletes, restores, purges and disables nothing in its backend", outcome))
+    Verdict::new("lifecycle", "the platform deletes, restores, purges and disables nothing in its backend", outcome)
 }
 
 /// The destructive calls of others than the administrator and canaries. One that was refused was tried all the same.

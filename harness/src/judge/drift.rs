@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client, ResourceExt,
+    Client, ResourceExt,
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::Value;
@@ -20,7 +20,7 @@ use crate::{
     },
     observe::{
         comparison::{self, Compared, Difference},
-        owner,
+        kinds, owner,
     },
     world::Description,
 };
@@ -108,11 +108,10 @@ impl Live {
         let version = api_version.rsplit('/').next().unwrap_or_default();
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(&compared.group, version, &compared.kind));
         let read = async |kind: &ApiResource, namespace: &str, name: &str| {
-            let api: Api<DynamicObject> = match namespace {
-                "" => Api::all_with(client.clone(), kind),
-                namespace => Api::namespaced_with(client.clone(), namespace, kind),
-            };
-            api.get_opt(name).await.attempting(|| format!("read {} {name}", kind.kind))
+            kinds::objects(client, kind, namespace)
+                .get_opt(name)
+                .await
+                .attempting(|| format!("read {} {name}", kind.kind))
         };
         let definition = ApiResource::erase::<CustomResourceDefinition>(&());
         // Kinds of Kubernetes itself have none, and Argo CD knows their defaults.

@@ -1,28 +1,21 @@
 //! Calls to the outside that nobody declared: what the platform asked the gateway for and the gateway does not play.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use trinity_emulators::journal;
 
 use super::verdict::{Outcome, Verdict};
-use crate::{
-    components::Missing,
-    failure::{Attempt, Result},
-};
+use crate::components::Missing;
 
-/// A verdict on the whole journal of a world. Of the images `missing` it was known before that nobody has them.
-///
-/// # Errors
-/// When the journal cannot be read.
-pub fn verdict(journal: &Path, missing: &[Missing]) -> Result<Verdict> {
-    let lines = journal::read(journal).attempting(|| "judge the calls to the outside".into())?;
-    let outcome = match findings(&lines, missing) {
+/// A verdict on all calls of a world. Of the images `missing` it was known before that nobody has them.
+pub fn verdict(lines: &[journal::Line], missing: &[Missing]) -> Verdict {
+    let outcome = match findings(lines, missing) {
         findings if findings.is_empty() => Outcome::Passed,
         findings => {
             Outcome::Failed(format!("{}\n  next: declare the host, or find out what calls it", findings.join("\n")))
         }
     };
-    Ok(Verdict::new("outside", "the platform calls no host that nobody declared", outcome))
+    Verdict::new("outside", "the platform calls no host that nobody declared", outcome)
 }
 
 /// What each unexpected call was, once.

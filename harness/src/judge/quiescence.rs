@@ -19,7 +19,7 @@ use crate::{
         audit::{Target, Write},
         comparison::differ,
         forced, key,
-        kinds::Kind,
+        kinds::{self, Kind},
         wait,
     },
 };
@@ -193,10 +193,7 @@ impl Managed {
     }
 
     fn new(client: &Client, kind: &ApiResource, namespace: &str, name: &str) -> Self {
-        let api = match namespace {
-            "" => Api::all_with(client.clone(), kind),
-            namespace => Api::namespaced_with(client.clone(), namespace, kind),
-        };
+        let api = kinds::objects(client, kind, namespace);
         let target = Target {
             group: kind.group.clone(),
             resource: kind.plural.clone(),

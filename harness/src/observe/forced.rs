@@ -18,18 +18,19 @@ use crate::{
 /// Annotation whose change makes the operator look at an object.
 pub const ANNOTATION: &str = "force-sync";
 
-/// Makes the operator look at one of its objects, whatever else is due. One that has gone meanwhile is looked at by nobody.
+/// Makes the operator look at one of its objects, whatever else is due. Returns it as it was before; one that has gone
+/// meanwhile is looked at by nobody.
 ///
 /// # Errors
 /// When the API server refuses the annotation.
-pub async fn look(api: &Api<DynamicObject>, name: &str) -> Result<()> {
+pub async fn look(api: &Api<DynamicObject>, name: &str) -> Result<Option<DynamicObject>> {
     let attempted = || format!("make the operator look at {name}");
-    let Some(object) = api.get_opt(name).await.attempting(attempted)? else { return Ok(()) };
+    let Some(object) = api.get_opt(name).await.attempting(attempted)? else { return Ok(None) };
     let touch = json!({"metadata": {"annotations": {ANNOTATION: object.metadata.resource_version}}});
     let own = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     match api.patch(name, &own, &Patch::Merge(&touch)).await {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        patched => patched.map(drop).attempting(attempted),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        patched => patched.map(|_| Some(object)).attempting(attempted),
     }
 }
 
@@ -50,10 +51,9 @@ async fn read_once_more(client: &Client, secrets: &[DynamicObject], deadline: Du
     for secret in secrets {
         let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
         let api = Kind::ExternalSecret.within(client, &namespace);
-        let attempted = || format!("read ExternalSecret {}", key(secret));
-        let Some(now) = api.get_opt(&name).await.attempting(attempted)? else { continue };
-        before.insert(key(secret), state(&now.data).clone());
-        look(&api, &name).await?;
+        if let Some(now) = look(&api, &name).await? {
+            before.insert(key(secret), state(&now.data).clone());
+        }
     }
     let all = |all: &Objects| {
         let claims = before.iter().map(|(name, before)| match all.get(name).map(|secret| read(&secret.data, before)) {

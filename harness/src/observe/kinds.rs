@@ -39,7 +39,15 @@ impl Kind {
     pub fn within(self, client: &Client, namespace: &str) -> Api<DynamicObject> {
         match self {
             Self::ClusterSecretStore => self.all(client),
-            _ => Api::namespaced_with(client.clone(), namespace, &self.resource()),
+            _ => objects(client, &self.resource(), namespace),
         }
+    }
+}
+
+/// Objects of any kind in a namespace; without one, cluster-scoped objects.
+pub fn objects(client: &Client, kind: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+    match namespace {
+        "" => Api::all_with(client.clone(), kind),
+        namespace => Api::namespaced_with(client.clone(), namespace, kind),
     }
 }

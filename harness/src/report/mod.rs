@@ -11,3 +11,19 @@ pub mod table;
 pub mod terminal;
 
 pub use phases::Phases;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::failure::{Attempt, Result};
+
+/// Makes the folder for what a run reports.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn folder(base: &Path, run: &str) -> Result<PathBuf> {
+    let folder = base.join(run);
+    fs::create_dir_all(&folder).and_then(|()| folder.canonicalize()).attempting(|| format!("make {}", folder.display()))
+}

@@ -6,6 +6,7 @@ use super::description::{Operator, Provenance};
 use crate::{
     components::{Artifact, ImageSet, Missing, Store, debian},
     failure::Result,
+    judge::verdict::Verdict,
 };
 
 /// Programs and images for worlds.
@@ -36,6 +37,11 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Verdicts about what this run cannot say anything about.
+    pub fn not_run(&self) -> impl Iterator<Item = Verdict> {
+        self.operator.not_run().into_iter().chain(self.missing.iter().map(Missing::not_run))
+    }
+
     /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one.
     ///
     /// # Errors

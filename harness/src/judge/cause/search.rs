@@ -157,7 +157,7 @@ impl Search<'_> {
             let said = application::of(&application, self.since);
             let absent = match self.all_applied().await? {
                 true => operator::of(self.client).await?,
-                false => operator::undefined(self.client).await?,
+                false => None,
             };
             let (certain, passing): (Vec<Cause>, Vec<Cause>) =
                 drift.into_iter().chain(absent).chain(said).partition(|cause| cause.heals.is_none());
@@ -187,6 +187,7 @@ impl Search<'_> {
                 found.push(suspect.cause);
             }
         }
+        found.extend(operator::undefined(self.client).await.ok().flatten());
         // The most basic one explains the others.
         let cause = found.into_iter().min_by_key(|cause| basic(cause.kind));
         cause.unwrap_or_else(|| Cause::new(Kind::Unknown, failure.to_string()))
@@ -215,7 +216,7 @@ impl Search<'_> {
             Some("ClusterSecretStore") => kinds::Kind::ClusterSecretStore,
             Some("SecretStore") => kinds::Kind::SecretStore,
             Some("Pod") => {
-                let api = Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<Pod>(&()));
+                let api = kinds::objects(self.client, &ApiResource::erase::<Pod>(&()), namespace);
                 return well(&api, name).await;
             }
             _ => return Ok(false),

@@ -12,11 +12,12 @@ use kube::{Api, Client};
 
 use super::verdict::{Outcome, Verdict};
 use crate::{
+    components::Store,
     failure::{Attempt, Result},
     gitops::{argocd, render::Renderer, tree::Tree},
     lint,
     observe::audit,
-    world::Description,
+    world::{Description, Parts},
 };
 use history::History;
 use told::Told;
@@ -28,7 +29,8 @@ pub const GROUP: &str = "waves";
 ///
 /// # Errors
 /// When the platform cannot be rendered, or the log or Argo CD's settings cannot be read.
-pub async fn verdict(world: &Description, client: &Client, renderer: &Renderer) -> Result<Verdict> {
+pub async fn verdict(store: &Store, parts: &Parts, world: &Description, client: &Client) -> Result<Verdict> {
+    let renderer = Renderer::find(store, &world.platform, parts.charts.clone()).await?;
     let mut applications = Vec::new();
     for application in renderer.applications(&world.root).await? {
         let tree = Tree::of(&world.platform, &application)?;
