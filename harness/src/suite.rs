@@ -7,6 +7,7 @@ use std::{
     process::Stdio,
 };
 
+use quick_junit::{Report, TestCase, TestCaseStatus};
 use tokio::process::Command;
 
 use crate::{
@@ -59,12 +60,12 @@ impl Suites {
         Err(Failure::new(attempted(), String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Runs those of the compiled suites that `filter` (nextest's language) selects against a world; true when all passed.
-    /// What failed is printed.
+    /// Runs those of the compiled suites that `filter` (nextest's language) selects against a world, and tells which of them
+    /// failed, with what each has said. All of it is printed, too.
     ///
     /// # Errors
     /// When they could not be run.
-    pub async fn run(&self, world: &Description, filter: &str) -> Result<bool> {
+    pub async fn run(&self, world: &Description, filter: &str) -> Result<Vec<String>> {
         let attempted = || "run the suites".to_owned();
         let mut command = self.nextest();
         command.env("TRINITY_WORLD", world.folder.join("world.json"));
@@ -84,10 +85,18 @@ impl Suites {
         said.attempting(attempted)?;
         let status = status.attempting(attempted)?;
         match status.code() {
-            Some(0) => Ok(true),
-            Some(FAILED) => Ok(false),
+            Some(0) => Ok(Vec::new()),
+            Some(FAILED) => self.failed(),
             _ => Err(Failure::new(attempted(), format!("nextest ended with {status}"))),
         }
+    }
+
+    /// The tests that failed, by nextest's own report.
+    fn failed(&self) -> Result<Vec<String>> {
+        let text = fs::read_to_string(&self.junit).attempting(|| format!("read {}", self.junit.display()))?;
+        let report =
+            Report::deserialize_from_str(&text).attempting(|| format!("understand {}", self.junit.display()))?;
+        Ok(report.test_suites.iter().flat_map(|suite| &suite.test_cases).filter_map(failure).collect())
     }
 
     fn nextest(&self) -> Command {
@@ -98,4 +107,11 @@ impl Suites {
             .arg(&self.config);
         command
     }
+}
+
+/// A test that failed, and its panic's message.
+fn failure(case: &TestCase) -> Option<String> {
+    let TestCaseStatus::NonSuccess { message, description, .. } = &case.status else { return None };
+    let said = description.as_ref().or(message.as_ref()).map_or("it says nothing", |said| said.as_str().trim());
+    Some(format!("{}: {said}", case.name.as_str()))
 }

@@ -271,9 +271,10 @@ impl Trial<'_> {
 /// Runs suites; their verdict is one.
 async fn run(suites: &Suites, world: &Description, claim: &str, filter: &str) -> Result<Verdict> {
     let begun = Instant::now();
-    let outcome = match suites.run(world, filter).await? {
+    let failed = suites.run(world, filter).await?;
+    let outcome = match failed.is_empty() {
         true => Outcome::Passed,
-        false => Outcome::Failed("see the claims above and in the JUnit file".into()),
+        false => Outcome::Failed(failed.join("\n")),
     };
     Ok(Verdict::new("suites", claim, outcome).took(begun.elapsed()))
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Secret},
+};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
@@ -10,7 +13,7 @@ use kube::{
 use rstest::rstest;
 use suites::{
     Cloud, hold,
-    metrics::{MANDELBROT, Metrics},
+    metrics::{MANDELBROT, Metrics, WORKLOADS},
 };
 use trinity_e2e::{
     judge::{
@@ -160,6 +163,8 @@ mod workload {
         assert_eq!(total, before + f64::from(rendered), "mandelbrot has counted otherwise");
         let received = hold(metrics.received("mandelbrot's count", arrives(REQUESTS, total)).await);
         let time = samples(&received, REQUESTS).last().expect("it has arrived").time;
+        // What is of one scrape can come in several writes.
+        let received = hold(metrics.received("all series of that scrape", caught_up(time)).await);
 
         let [requests, sums, rates] = QUERIES;
         for query in [requests, sums] {
@@ -210,21 +215,30 @@ mod workload {
         let metrics = Metrics::find(cloud).await;
         metrics.scale(0).await;
         let stopped = now();
-        let ended = |received: &Excerpt| match samples(received, REQUESTS).any(|s| s.stale && s.time >= stopped) {
-            true => Expectation::Held,
-            false => Expectation::pending("no staleness marker has arrived"),
+        // What is of one scrape can come in several writes.
+        let ended = |received: &Excerpt| match samples(received, REQUESTS).last() {
+            Some(last) if !last.stale || last.time < stopped => {
+                Expectation::pending("its last sample is none that ends it")
+            }
+            Some(last) if samples(received, "up").any(|up| up.time == last.time) => Expectation::Held,
+            Some(_) => Expectation::pending("its end has arrived, and up of that scrape has not"),
+            None => Expectation::pending("it has never arrived"),
         };
         let seen = metrics.received("the end of mandelbrot's series", ended).await;
         // Whatever was seen: others go on with it.
         metrics.scale(1).await;
         let received = hold(seen);
-        let marker = samples(&received, REQUESTS).find(|s| s.stale && s.time >= stopped).expect("it was seen").time;
+        let marker = samples(&received, REQUESTS).last().expect("it was seen").time;
         let query = format!(r#"{REQUESTS}{{cloud="{cloud}"}}"#);
         assert_eq!(metrics.central(&query, marker).await, [], "a query still has it");
         let up = metrics.central(&format!(r#"up{{cloud="{cloud}",job="{MANDELBROT}"}}"#), marker).await;
         assert_eq!(up.iter().map(|s| s.value).collect::<Vec<_>>(), [0.0]);
 
-        let again = |received: &Excerpt| match samples(received, "up").any(|s| s.value == Some(1.0) && s.time > marker)
+        let deployments: Api<Deployment> = Api::namespaced(metrics.subject.client.clone(), WORKLOADS);
+        let what = "mandelbrot is Available again";
+        hold(metrics.subject.see(deployments, MANDELBROT, what, condition::available).await);
+        let started = now();
+        let again = |received: &Excerpt| match samples(received, "up").any(|s| s.value == Some(1.0) && s.time > started)
         {
             true => Expectation::Held,
             false => Expectation::pending("mandelbrot is not up"),
@@ -241,7 +255,6 @@ mod workload {
 mod sender {
     use std::time::Duration;
 
-    use k8s_openapi::api::apps::v1::Deployment;
     use kube::api::DeleteParams;
     use trinity_e2e::{judge::metrics::PROMETHEUS, observe::until};
     use trinity_emulators::{
