@@ -15,13 +15,17 @@ pub mod gitops;
 pub mod judge;
 pub mod lint;
 pub mod observe;
+pub mod plan;
 pub mod report;
 pub mod run;
 pub mod secrets;
 pub mod selftest;
+pub mod site;
 pub mod sizing;
 pub mod suite;
 pub mod trial;
+pub mod upgrade;
+pub mod verify;
 pub mod world;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
@@ -20,13 +20,13 @@ use trinity_e2e::{
         leaks::sources,
         verdict::{Conclusion, Outcome},
     },
-    lint,
+    lint, plan,
     report::progress,
     run::{Job, e2e},
     secrets::{self, Action},
     selftest,
     sizing::{self, Question},
-    workspace,
+    upgrade, verify, workspace,
     world::{
         Cloud, Description, Run, kept,
         nodes::Asked,
@@ -84,6 +84,16 @@ enum Task {
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
     },
+    /// Tells what a platform consists of, what will be played for it, and what cannot be run or judged here; exit code 2 when
+    /// there is such
+    Plan {
+        /// Working tree of the platform.
+        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+    },
     /// Tells before anything runs whether the nodes have room for all Pods of the platform; exit code 1 when not.
     Capacity {
         /// Only this cloud; can be repeated. Without, all that the platform has.
@@ -114,6 +124,36 @@ enum Task {
         platform: PathBuf,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/faults"))]
+        report: PathBuf,
+    },
+    /// Tries an upgrade of External Secrets on running worlds, and the way back: what it would do to the platform's users
+    Upgrade {
+        /// Release to begin with; by default the pinned one.
+        #[arg(long)]
+        from: Option<String>,
+        /// Release to go to.
+        #[arg(long)]
+        to: String,
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Working tree of the platform.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Folder for reports.
+        #[arg(long, default_value_os_t = workspace().join("target/upgrade"))]
+        report: PathBuf,
+    },
+    /// Judges the platform on clusters that somebody else runs, without a write to any of them
+    Verify {
+        /// Cloud and kubeconfig of a cluster, as <cloud>=<file>; can be repeated. `docs/verify.yaml` has the rights it needs.
+        #[arg(long, required = true, num_args = 1.., value_parser = verify::cluster)]
+        kubeconfig: Vec<(Cloud, PathBuf)>,
+        /// For how many seconds nothing may move.
+        #[arg(long, default_value_t = 60)]
+        watch: u64,
+        /// Folder for reports.
+        #[arg(long, default_value_os_t = workspace().join("target/verify"))]
         report: PathBuf,
     },
     /// Finds what is wrong with a platform's files, without running anything; exit code 1 when something is.
@@ -217,7 +257,7 @@ enum Components {
     Verify,
 }
 
-/// Exit code of a run that proves nothing.
+/// Exit code of a run that proves nothing, or not all.
 const UNPROVEN: u8 = 2;
 
 fn main() -> ExitCode {
@@ -247,6 +287,18 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Task::Faults { cloud, filter, spread, clean, platform, report } => {
             let trials = Trials { clouds: cloud, filters: filter, spread, clean, platform, report };
             Ok(concluded(faults::run(&store()?, &trials).await?))
+        }
+        Task::Upgrade { from, to, cloud, platform, report } => {
+            let question = upgrade::Question { clouds: cloud, platform, from, to, report };
+            Ok(concluded(upgrade::run(&store()?, &question).await?))
+        }
+        Task::Verify { kubeconfig, watch, report } => {
+            let question = verify::Question { clusters: kubeconfig, watch: Duration::from_secs(watch), report };
+            Ok(concluded(verify::run(&question).await?))
+        }
+        Task::Plan { platform, cloud } => {
+            let whole = plan::answer(&store()?, &plan::Question { clouds: cloud, platform }).await?;
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(UNPROVEN) })
         }
         Task::Capacity { cloud, platform, nodes } => {
             Ok(exit(sizing::answer(&store()?, &Question { clouds: cloud, platform, nodes }).await?))

@@ -96,7 +96,7 @@ async fn conduct(
     let report = report::folder(&job.report, run)?;
     phases.next("components");
     let (parts, nextest) = uninterrupted(async {
-        let parts = Parts::find(store, job.operator.as_deref()).await?;
+        let parts = Parts::find(store, job.operator.as_deref(), &[]).await?;
         Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
     })
     .await?;

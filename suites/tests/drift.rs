@@ -43,7 +43,8 @@ enum Way {
     Rehearsal,
 }
 
-/// An application of the suite's own, compared in this way, whose sync has succeeded; and Argo CD has seen what it made.
+/// An application of the suite's own, compared in this way, whose sync has succeeded; Argo CD has seen what it made, and
+/// the operator has, too.
 async fn made(cloud: Cloud, row: &str, manifests: &str, way: Way) -> Own {
     let (options, annotations): (&[&str], _) = match way {
         Way::Fields => (&[], json!({})),
@@ -65,6 +66,10 @@ async fn made(cloud: Cloud, row: &str, manifests: &str, way: Way) -> Own {
         }
     })
     .await;
+    // Until it has, Argo CD may know the object as it was, and the API server's rehearsal as it is.
+    let what = "the operator has written what it writes into a new ExternalSecret";
+    let secrets = Kind::ExternalSecret.within(&own.subject.client, &own.name);
+    hold(until(secrets, WANTED, what, DEADLINE, condition::not_ready_because("SecretSyncedError")).await);
     own
 }
 
@@ -163,9 +168,6 @@ async fn an_edit_by_hand_is_caught_and_attributed(#[case] cloud: Cloud) {
     let own = made(cloud, "edited", &pinned(&subject), Way::Merge).await;
     assert_eq!(verdict(&own).await, ("Synced".to_owned(), Vec::new()));
     let secrets = Kind::ExternalSecret.within(&subject.client, &own.name);
-    // The operator has written what it writes into a new object.
-    let what = "the operator has looked at the ExternalSecret";
-    hold(until(secrets.clone(), WANTED, what, DEADLINE, condition::not_ready_because("SecretSyncedError")).await);
     let itself = |name: &str| name == own.name;
     let baseline = hold(Baseline::take(&subject.client, itself).await);
 

@@ -1,37 +1,28 @@
 //! All faults of one cloud, one after the other: on its running world where that is sound, and on new worlds where not.
 
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
-use kube::Client;
 use tracing::info;
 
-use super::{
-    Entry, Fault, copy,
-    live::Ground,
-    well::{Look, Patient},
-};
+use super::{Entry, Fault, copy, live::Ground};
 use crate::{
-    components::Store,
     failure::{Attempt, Failure, Result},
     gitops::argocd,
     judge::{
-        cause::{self, Cause, Kind},
-        metrics,
+        cause::{self, Cause},
         verdict::{Outcome, Verdict},
-        waves,
+        well::{Look, Patient},
     },
     report::redact::Redactor,
     run::Subject,
-    trial::{planted, uninterrupted, values},
+    site::Site,
     world::{
-        Cloud, Description, Parts, World,
+        Cloud,
         bringup::{PLATFORM, Wish},
-        ownership::Estate,
     },
 };
 
@@ -40,16 +31,8 @@ const MENDED: Duration = Duration::from_secs(180);
 
 /// What a hunt needs of its run.
 pub struct Hunt<'a> {
-    /// Where worlds live.
-    pub estate: &'a Estate,
-    /// Where artifacts come from.
-    pub store: &'a Store,
-    /// What they are made from.
-    pub parts: &'a Parts,
-    /// The run.
-    pub run: &'a str,
-    /// Socket of the Prometheus behind Grafana Cloud.
-    pub engine: &'a Path,
+    /// Where its worlds stand.
+    pub site: &'a Site<'a>,
     /// What is tried.
     pub(crate) subject: &'a Subject,
     /// The cloud.
@@ -170,26 +153,28 @@ impl Hunt<'_> {
         copy::copy(&self.subject.platform, &platform).await?;
         copy::copy(&self.subject.worlds, &worlds).await?;
         let wish = Wish { platform, ..self.subject.wish(self.cloud, None, &self.report).await? };
-        self.in_a_world(&wish, &self.report, async |world, client, values| {
-            let up = self.up(world, client, values, PLATFORM).await?;
-            let root = up.map_err(|cause| Failure::new(format!("bring up the platform in {}", self.cloud), cause))?;
-            let ground = Ground {
-                world,
-                client,
-                platform: self.subject.platform.clone(),
-                worlds: self.subject.worlds.clone(),
-                copy: worlds,
-                values,
-            };
-            let patient = Patient { world, client, root };
-            let mut rows = Vec::new();
-            for n in 1..=self.clean {
-                rows.push(clean(&ground, &patient, n).await?);
-            }
-            rows.extend(one_by_one(&ground, &patient, entries).await);
-            Ok(rows)
-        })
-        .await
+        self.site
+            .in_a_world(&wish, &self.report, async |world, client, values| {
+                let up = self.site.up(world, client, values, PLATFORM).await?;
+                let root =
+                    up.map_err(|cause| Failure::new(format!("bring up the platform in {}", self.cloud), cause))?;
+                let ground = Ground {
+                    world,
+                    client,
+                    platform: self.subject.platform.clone(),
+                    worlds: self.subject.worlds.clone(),
+                    copy: worlds,
+                    values,
+                };
+                let patient = Patient { world, client, root };
+                let mut rows = Vec::new();
+                for n in 1..=self.clean {
+                    rows.push(clean(&ground, &patient, n).await?);
+                }
+                rows.extend(one_by_one(&ground, &patient, entries).await);
+                Ok(rows)
+            })
+            .await
     }
 
     async fn on_a_new_world(&self, entry: &Entry) -> Result<Row> {
@@ -197,61 +182,17 @@ impl Hunt<'_> {
         let folder = self.report.join(&entry.name);
         std::fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
         let wish = self.subject.wish(self.cloud, Some(&entry.fault), &folder).await?;
-        self.in_a_world(&wish, &folder, async |world, client, values| {
-            let begun = Instant::now();
-            let deadline = Duration::from_secs(entry.fault.deadline);
-            let up = self.up(world, client, values, deadline).await?;
-            let row =
-                Row::new(entry, up.err().as_ref(), begun.elapsed()).cleaned(&Redactor::new(values.values().cloned()));
-            told(&row);
-            Ok(row)
-        })
-        .await
-    }
-
-    /// Does `work` in a new world, which is gone then.
-    async fn in_a_world<T>(
-        &self,
-        wish: &Wish,
-        report: &Path,
-        work: impl AsyncFnOnce(&Description, &Client, &BTreeMap<String, String>) -> Result<T>,
-    ) -> Result<T> {
-        let values = values(wish)?;
-        let world = uninterrupted(World::start(self.estate, self.parts, wish, self.engine, self.run, report)).await?;
-        let description = world.description.clone();
-        let done = tokio::select! {
-            done = uninterrupted(async {
-                let client = description.client().await?;
-                work(&description, &client, &values).await
-            }) => done,
-            failure = world.broken() => Err(failure),
-        };
-        world.stop().await?;
-        done
-    }
-
-    /// Brings the platform up; its root's name, or the cause why not.
-    async fn up(
-        &self,
-        world: &Description,
-        client: &Client,
-        values: &BTreeMap<String, String>,
-        deadline: Duration,
-    ) -> Result<Result<String, Cause>> {
-        tokio::try_join!(world.fill_cloud(values), world.install_argocd(client, &self.parts.argocd))?;
-        let (root, up) = planted(world, client, deadline).await?;
-        if let Err(cause) = up {
-            return Ok(Err(cause));
-        }
-        if metrics::wanted(client).await?
-            && let Some(cause) = metrics::arrive(client, world, 0).await?
-        {
-            return Ok(Err(cause));
-        }
-        Ok(match waves::verdict(self.store, self.parts, world, client).await?.outcome {
-            Outcome::Failed(why) => Err(Cause::new(Kind::Ordering, why)),
-            _ => Ok(root),
-        })
+        self.site
+            .in_a_world(&wish, &folder, async |world, client, values| {
+                let begun = Instant::now();
+                let deadline = Duration::from_secs(entry.fault.deadline);
+                let up = self.site.up(world, client, values, deadline).await?;
+                let row = Row::new(entry, up.err().as_ref(), begun.elapsed())
+                    .cleaned(&Redactor::new(values.values().cloned()));
+                told(&row);
+                Ok(row)
+            })
+            .await
     }
 }
 

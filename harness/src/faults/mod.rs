@@ -6,24 +6,19 @@ pub mod copy;
 pub mod hunt;
 pub mod live;
 pub mod table;
-pub mod well;
 
 pub use catalogue::{Entry, Fault};
 
-use std::{fs, path::PathBuf};
-
-use futures::future::join_all;
+use std::path::PathBuf;
 
 use crate::{
-    cluster::embedded::preflight,
     components::Store,
-    failure::{Attempt, Failure, Result},
+    failure::{Failure, Result},
     judge::verdict::Conclusion,
-    report::{self, Phases, conclusion, junit},
-    run::{Job, Subject, tidy},
-    trial::uninterrupted,
-    workspace,
-    world::{Cloud, Engine, Parts, Run, ownership::Estate},
+    report::terminal,
+    run::{Job, Subject},
+    site, workspace,
+    world::Cloud,
 };
 
 /// What to try.
@@ -54,7 +49,6 @@ pub fn folder() -> PathBuf {
 /// # Errors
 /// When the run could not even begin, or something of it could not be removed.
 pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
-    let mut phases = Phases::begin("run", "sweep");
     let job = Job { clouds: trials.clouds.clone(), platform: trials.platform.clone(), ..Job::default() };
     let subject = Subject::find(store, &job)?;
     let mut entries = catalogue::read(&folder(), &subject.clouds)?;
@@ -67,49 +61,20 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
         let seen = format!("none of {} has {}", clouds.join(", "), trials.filters.join(" or "));
         return Err(Failure::new("find a fault to try", seen).next("fixtures/faults has them, one file each"));
     }
-    let estate = Estate::open()?;
-    preflight::check(estate.root(), &store.cache().blobs(), subject.clouds.len() as u64, 0)?;
-    tidy(&estate, store)?;
-    let concluded = Run::during(&estate, async |run| {
-        let run = run.id();
-        let report = report::folder(&trials.report, run)?;
-        phases.next("components");
-        let parts = uninterrupted(Parts::find(store, None)).await?;
-        let headline = format!("{} faults, {}", entries.len(), subject.headline(&job, &parts));
-        println!("{headline}");
-        phases.next("metrics");
-        let engine = uninterrupted(Engine::start(&estate, &parts.prometheus, run, &report)).await?;
-        phases.next("faults");
-        let hunts = subject.clouds.iter().map(async |cloud| {
-            let own: Vec<&Entry> = entries.iter().filter(|entry| entry.cloud == *cloud).collect();
-            let folder = report.join(cloud.name());
-            fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
-            let hunt = hunt::Hunt {
-                estate: &estate,
-                store,
-                parts: &parts,
-                run,
-                engine: engine.socket(),
-                subject: &subject,
-                cloud: *cloud,
-                clean: trials.clean,
-                report: folder,
-            };
-            hunt.all(&own).await
-        });
-        let rows = tokio::select! {
-            rows = join_all(hunts) => rows.into_iter().collect::<Result<Vec<_>>>()?.concat(),
-            failure = engine.broken() => return Err(failure),
-        };
-        phases.next("report");
-        engine.stop().await?;
-        println!("{}", table::confusion(&rows));
-        println!("{}", table::summary(&rows));
-        let verdicts: Vec<_> = parts.not_run().chain(rows.iter().map(hunt::Row::verdict)).collect();
-        junit::write(&report.join("junit.xml"), &[], &verdicts, &parts.provenance)?;
-        Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
-    })
-    .await;
-    tidy(&estate, store)?;
-    concluded
+    let run =
+        site::Trials { store, subject: &subject, operators: (None, &[]), phase: "faults", report: &trials.report };
+    run.side_by_side(
+        |parts| format!("{} faults, {}", entries.len(), subject.headline(&job, parts)),
+        async |site, cloud, report| {
+            let own: Vec<&Entry> = entries.iter().filter(|entry| entry.cloud == cloud).collect();
+            hunt::Hunt { site, subject: &subject, cloud, clean: trials.clean, report }.all(&own).await
+        },
+        |parts, rows| {
+            let rows = rows.concat();
+            terminal::print(table::confusion(&rows));
+            terminal::print(table::summary(&rows));
+            parts.not_run().chain(rows.iter().map(hunt::Row::verdict)).collect()
+        },
+    )
+    .await
 }

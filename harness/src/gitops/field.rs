@@ -44,6 +44,16 @@ impl FieldPath {
         self.0.split_last().map(|(last, before)| (Self(before.to_vec()), last))
     }
 
+    /// As JSON patches write it, for example `/spec/data/0/remoteRef`.
+    /// Source: <https://www.rfc-editor.org/rfc/rfc6901>.
+    pub fn pointer(&self) -> String {
+        let step = |step: &Step| match step {
+            Step::Field(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Step::Item(index) => format!("/{index}"),
+        };
+        self.0.iter().map(step).collect()
+    }
+
     /// What an object has there.
     pub fn of<'v>(&self, object: &'v Value) -> Option<&'v Value> {
         self.0.iter().try_fold(object, |value, step| match step {
@@ -79,6 +89,7 @@ mod tests {
         assert_eq!(path.to_string(), "spec.data[0].remoteRef");
         let path = FieldPath::default().field("metadata").field("annotations").field("a.b/c");
         assert_eq!(path.to_string(), r#"metadata.annotations["a.b/c"]"#);
+        assert_eq!(path.item(0).pointer(), "/metadata/annotations/a.b~1c/0");
     }
 
     #[test]

@@ -40,6 +40,15 @@ pub struct Application {
     pub objects: Vec<DynamicObject>,
 }
 
+/// An application as Git has it.
+#[derive(Debug)]
+pub struct Declared {
+    /// Its manifest.
+    pub manifest: DynamicObject,
+    /// What it renders to, or why it does not.
+    pub rendered: Result<Application>,
+}
+
 /// Renders the applications of one platform.
 #[derive(Debug)]
 pub struct Renderer {
@@ -147,6 +156,14 @@ impl Renderer {
     /// # Errors
     /// What cannot be rendered, and in which application.
     pub async fn applications(&self, root: &Path) -> Result<Vec<Application>> {
+        self.declared(root).await?.into_iter().map(|declared| declared.rendered).collect()
+    }
+
+    /// The same, with what Git says of each: one that cannot be rendered does not keep the others from it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is no application.
+    pub async fn declared(&self, root: &Path) -> Result<Vec<Declared>> {
         let text = fs::read_to_string(root).attempting(|| format!("read the root application {}", root.display()))?;
         let roots = parse(&text, &root.display().to_string())?;
         let own = roots.iter().find_map(|o| o.data.pointer("/spec/source/repoURL")?.as_str().map(plain));
@@ -154,18 +171,19 @@ impl Renderer {
             Failure::new("render the platform", format!("{} has no spec.source.repoURL", root.display()))
         })?;
         let mut waiting: VecDeque<DynamicObject> = roots.into_iter().filter(is_application).collect();
-        let (mut seen, mut rendered) = (BTreeSet::new(), Vec::new());
+        let (mut seen, mut declared) = (BTreeSet::new(), Vec::new());
         while let Some(manifest) = waiting.pop_front() {
             let name = manifest.metadata.name.clone().unwrap_or_default();
             if !seen.insert(name.clone()) {
                 continue;
             }
-            let application =
-                self.render(&name, &manifest, &own).await.attempting(|| format!("render application {name}"))?;
-            waiting.extend(application.objects.iter().filter(|o| is_application(o)).cloned());
-            rendered.push(application);
+            let rendered =
+                self.render(&name, &manifest, &own).await.attempting(|| format!("render application {name}"));
+            let children = rendered.iter().flat_map(|application| &application.objects);
+            waiting.extend(children.filter(|o| is_application(o)).cloned());
+            declared.push(Declared { manifest, rendered });
         }
-        Ok(rendered)
+        Ok(declared)
     }
 
     /// The objects of a chart with the chart's own values, rendered for the namespace of its name.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use walkdir::WalkDir;
 
 use super::{
+    edit::{Change, Edit},
     field::FieldPath,
     render::{Application, KUSTOMIZATIONS, MANIFESTS},
     text::{self, Node},
@@ -57,8 +58,16 @@ pub struct Tree {
     manifests: Vec<(PathBuf, Node)>,
     kustomizations: Vec<(PathBuf, Node)>,
     /// Where kustomizations change what they take from others, the outermost first.
-    patches: Vec<Place>,
+    patches: Vec<Patches>,
     seen: BTreeSet<PathBuf>,
+}
+
+/// The patches of a kustomization.
+#[derive(Clone, Debug)]
+struct Patches {
+    place: Place,
+    /// Where one more can be added: the list's last line and column; nothing when it is not of the form that has targets.
+    end: Option<(usize, usize)>,
 }
 
 /// Where to write something, and how.
@@ -68,6 +77,8 @@ pub struct Advice {
     pub place: Option<Place>,
     /// What to do there.
     pub next: String,
+    /// A change of the files that does it; nothing when only a person can.
+    pub edit: Option<Edit>,
 }
 
 impl Tree {
@@ -124,8 +135,11 @@ impl Tree {
         for document in read(file)? {
             for list in ["patches", "patchesJson6902", "patchesStrategicMerge"] {
                 let path = FieldPath::default().field(list);
-                if let (line, _, true) = document.reach(&path) {
-                    self.patches.push(Place { file: relative(platform, file), line });
+                if let (line, node, true) = document.reach(&path) {
+                    let items = node.items().first().filter(|_| list == "patches" && !node.flow);
+                    // An item begins behind its dash.
+                    let end = items.map(|item| (node.last, item.column.saturating_sub(2)));
+                    self.patches.push(Patches { place: Place { file: relative(platform, file), line }, end });
                 }
             }
             for list in ["resources", "components", "bases"] {
@@ -161,7 +175,7 @@ impl Tree {
         let Some((file, document)) = self.find(object) else {
             let next =
                 format!("no file of the platform has it; let what makes it say in {parent}\n{}", indent(&lines, 4));
-            return Advice { place: None, next };
+            return Advice { place: None, next, edit: None };
         };
         let (line, node, all) = document.reach(parent);
         let place = |line| Some(Place { file: file.clone(), line });
@@ -169,25 +183,43 @@ impl Tree {
             fields.keys().map(|name| (name, document.reach(&parent.field(name)))).filter(|(_, (.., all))| *all);
         match (said.next(), self.patches.first()) {
             (Some((name, (line, ..))), Some(patch)) => Advice {
-                place: Some(patch.clone()),
+                place: Some(patch.place.clone()),
                 next: format!(
                     "{}:{line} says {name}, and a patch here or below takes it away: leave it out of the patch",
                     file.display()
                 ),
+                edit: patch.end.map(|(line, column)| {
+                    let name = document.get("metadata").and_then(|m| m.get("name")?.text()).unwrap_or(&object.name);
+                    let change = Change::Below(indent(&patched(&object.kind, name, parent, fields), column));
+                    Edit { file: patch.place.file.clone(), line, change }
+                }),
             },
             _ if !all || !node.is_mapping() => Advice {
                 place: place(line),
                 next: format!("{parent} is not in this file: where it is added, say there\n{}", indent(&lines, 4)),
+                edit: None,
             },
             _ if node.flow => {
-                Advice { place: place(line), next: format!("add inside the braces\n{}", indent(&lines, 4)) }
+                let next = format!("add inside the braces\n{}", indent(&lines, 4));
+                Advice { place: place(line), next, edit: None }
             }
-            _ => Advice {
-                place: place(node.last),
-                next: format!("add below this line\n{}", indent(&lines, node.column)),
-            },
+            _ => {
+                let lines = indent(&lines, node.column);
+                let next = format!("add below this line\n{lines}");
+                let edit = Edit { file: file.clone(), line: node.last, change: Change::Below(lines) };
+                Advice { place: place(node.last), next, edit: Some(edit) }
+            }
         }
     }
+}
+
+/// A patch of a kustomization that gives the mapping `parent` of an object these fields again.
+fn patched(kind: &str, name: &str, parent: &FieldPath, fields: &Map<String, Value>) -> String {
+    let operations = fields.iter().map(|(field, value)| {
+        let path = parent.field(field).pointer();
+        format!("    - op: add\n      path: {path}\n      value: {value}\n")
+    });
+    format!("- target:\n    kind: {kind}\n    name: {name}\n  patch: |\n{}", operations.collect::<String>())
 }
 
 fn read(file: &Path) -> Result<Vec<Node>> {
@@ -251,7 +283,7 @@ spec:
         let object = Identity { kind: "ExternalSecret".into(), namespace: "n".into(), name: name.into() };
         let parent = FieldPath::default().field("spec").field("data").item(item).field("remoteRef");
         let fields = json!({field: "Ignore"}).as_object().unwrap().clone();
-        let Advice { place, next } = tree.advise(&object, &parent, &fields);
+        let Advice { place, next, .. } = tree.advise(&object, &parent, &fields);
         (place.map(|place| place.to_string()).unwrap_or_default(), next)
     }
 
@@ -301,5 +333,35 @@ spec:
                 "{folder} {name} {item} {field}"
             );
         }
+    }
+
+    #[test]
+    fn advice_can_be_followed_by_a_program() {
+        let platform = platform();
+        let file = platform.path().join("overlay/kustomization.yaml");
+        fs::write(&file, "resources:\n- ../base\npatches:\n  - patch: |\n      - op: remove\nlabels: []\n").unwrap();
+        let tree = Tree::read(platform.path(), ["overlay"]).unwrap();
+        let object = Identity { kind: "ExternalSecret".into(), namespace: "n".into(), name: "secret".into() };
+        let parent = FieldPath::default().field("spec").field("data").item(0).field("remoteRef");
+        let edit = |field: &str| {
+            let fields = json!({field: "Ignore"}).as_object().unwrap().clone();
+            tree.advise(&object, &parent, &fields).edit.unwrap()
+        };
+        super::super::edit::make(platform.path(), &[edit("new"), edit("policy")]).unwrap();
+        let base = fs::read_to_string(platform.path().join("base/secret.yaml")).unwrap();
+        assert!(base.contains("        policy: None\n        new: Ignore\n    - remoteRef"), "{base}");
+        let overlay = fs::read_to_string(&file).unwrap();
+        let added = "\
+      - op: remove
+  - target:
+      kind: ExternalSecret
+      name: secret
+    patch: |
+      - op: add
+        path: /spec/data/0/remoteRef/policy
+        value: \"Ignore\"
+labels: []
+";
+        assert!(overlay.ends_with(added), "{overlay}");
     }
 }

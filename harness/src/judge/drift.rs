@@ -38,11 +38,7 @@ pub async fn of(client: &Client, world: &Description, application: &DynamicObjec
     if status["sync"]["status"] != "OutOfSync" || operation["phase"] != "Succeeded" || !corrected {
         return Ok(None);
     }
-    let spec = &application.data["spec"];
-    let sources = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
-    let tree = Tree::read(&world.platform, sources.filter_map(|source| source["path"].as_str()))?;
-    let application = application.name_any();
-    Ok(Drift::read(client, &tree, &application).await?.cause(&application))
+    Ok(Drift::of(client, world, application).await?.cause(&application.name_any()))
 }
 
 /// Every field in which the objects of an application differ from Git, by Argo CD's last comparison, each with its reason.
@@ -55,6 +51,17 @@ pub struct Drift {
 }
 
 impl Drift {
+    /// Reads the drift of an application of the platform.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`], or when the platform's files cannot be read.
+    pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Self> {
+        let spec = &application.data["spec"];
+        let sources = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
+        let tree = Tree::read(&world.platform, sources.filter_map(|source| source["path"].as_str()))?;
+        Self::read(client, &tree, &application.name_any()).await
+    }
+
     /// Reads an application's drift. An object that is not there is none: its sync is not over.
     ///
     /// # Errors
@@ -144,7 +151,7 @@ impl Live {
             Some(manager) => format!("{manager} has written it last: let it stop, or let Git say the same"),
             None => "find out who writes it in the API server's audit log, or let Git say the same".into(),
         };
-        Finding { place: tree.place(object, path), object: object.clone(), what, next }
+        Finding { place: tree.place(object, path), object: object.clone(), what, next, edit: None }
     }
 
     fn writer(&self, path: &FieldPath) -> Option<String> {
@@ -185,6 +192,7 @@ mod tests {
             object: Identity { kind: "K".into(), namespace: String::new(), name: "n".into() },
             what: what.into(),
             next: "do".into(),
+            edit: None,
         };
         assert_eq!(Drift::default().cause("a"), None);
         let changed = Drift { changes: vec![finding("changed")], ..Drift::default() };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Map;
 
 use crate::gitops::{
+    edit::Edit,
     field::{FieldPath, Step},
     schema::Unpinned,
     tree::{Identity, Place, Tree},
@@ -21,6 +22,8 @@ pub struct Finding {
     pub what: String,
     /// What to do.
     pub next: String,
+    /// A change of the files that does it; nothing when only a person can.
+    pub edit: Option<Edit>,
 }
 
 impl Finding {
@@ -61,7 +64,7 @@ pub fn unpinned(tree: &Tree, object: &Identity, defaults: &[Unpinned], who: &str
         let fields: Map<_, _> = defaults.iter().filter_map(named).collect();
         let advice = tree.advise(object, &parent, &fields);
         let what = format!("Git does not pin what {who} fills in: {}", told.join(", "));
-        Finding { place: advice.place, object: object.clone(), what, next: advice.next }
+        Finding { place: advice.place, object: object.clone(), what, next: advice.next, edit: advice.edit }
     };
     mappings.into_iter().map(finding).collect()
 }

@@ -17,3 +17,4 @@ pub mod shortage;
 pub mod start;
 pub mod verdict;
 pub mod waves;
+pub mod well;

@@ -1,11 +1,12 @@
 //! Whether a platform that has settled stays as it is: no application moves, and nobody writes to what Git manages.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use jiff::Timestamp;
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
+    api::ListParams,
     core::{ApiResource, DynamicObject, GroupVersionKind},
     runtime::{WatchStreamExt, watcher, watcher::Config},
 };
@@ -16,14 +17,17 @@ use crate::{
     gitops::{argocd, field::FieldPath, refresh},
     observe::{
         Objects,
-        audit::{Target, Write},
+        audit::{self, Target, Write},
         comparison::differ,
         forced, key,
         kinds::{self, Kind},
         wait,
     },
+    world::{Description, OWN},
 };
 
+/// Time for one refresh of the operator.
+const REFRESHED: Duration = Duration::from_secs(30);
 /// Annotations by which the harness asks for a comparison or a refresh; they change nothing.
 const ASKING: [&str; 2] = [refresh::ANNOTATION, forced::ANNOTATION];
 /// What differs after every write, whatever was written.
@@ -51,6 +55,40 @@ struct Object {
     version: Option<String>,
 }
 
+/// What was seen of a platform at rest.
+#[derive(Clone, Debug, Default)]
+pub struct Rest {
+    /// What moved.
+    pub disturbances: Vec<Disturbance>,
+    /// How many applications were looked at.
+    pub applications: usize,
+    /// How often each manager wrote to managed objects, whatever it wrote.
+    pub managers: BTreeMap<String, usize>,
+}
+
+impl Rest {
+    /// Lets Argo CD render and compare every application of the platform anew, so many times, and the operator read every
+    /// secret again each time, and sees what moves meanwhile.
+    ///
+    /// # Errors
+    /// When an object or the audit log cannot be read, or a comparison does not end.
+    pub async fn see(client: &Client, world: &Description, rounds: usize) -> Result<Self> {
+        let platform = |name: &str| !name.starts_with(OWN);
+        let before = Baseline::take(client, platform).await?;
+        let moved = tokio::select! {
+            moved = before.disturbed(client) => Some(moved?),
+            moved = before.looked_at_again(client, rounds) => moved?,
+        };
+        let after = Baseline::take(client, platform).await?;
+        let writes = audit::read(&world.audit)?;
+        Ok(Self {
+            disturbances: moved.into_iter().chain(before.written(&after, &writes)).collect(),
+            applications: before.applications.len(),
+            managers: before.managers(&writes),
+        })
+    }
+}
+
 /// Something that moved although it should have been at rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Disturbance {
@@ -72,11 +110,8 @@ impl Baseline {
     /// # Errors
     /// When an object cannot be read.
     pub async fn take(client: &Client, ours: impl Fn(&str) -> bool) -> Result<Self> {
-        let taken = Timestamp::now();
-        let all = Kind::Application.within(client, argocd::NAMESPACE);
-        let all = all.list(&Default::default()).await.attempting(|| "list the applications".into())?;
-        let ours = |a: &DynamicObject| a.metadata.name.as_deref().is_some_and(&ours);
-        let applications: Objects = all.into_iter().filter(ours).map(|a| (key(&a), a)).collect();
+        let Self { taken, mut applications, .. } = Self::of_applications(client).await?;
+        applications.retain(|_, a| a.metadata.name.as_deref().is_some_and(&ours));
         let resources = applications.values().flat_map(|a| a.data["status"]["resources"].as_array()).flatten();
         let managed = resources.map(|resource| Managed::of(client, resource));
         let itself = applications.values().map(|a| Managed::application(client, a));
@@ -95,6 +130,34 @@ impl Baseline {
         Ok(Self { taken, applications, objects })
     }
 
+    /// Has everything compared anew and read again, until an application moves.
+    async fn looked_at_again(&self, client: &Client, rounds: usize) -> Result<Option<Disturbance>> {
+        for _ in 0..rounds {
+            let names = self.applications.values().map(ResourceExt::name_any);
+            let compared = try_join_all(names.map(async |name| refresh::hard(client, &name).await)).await?;
+            if let Some(moved) = compared.iter().flatten().find_map(|application| self.moved(application)) {
+                return Ok(Some(moved));
+            }
+            let all = Kind::ExternalSecret.all(client).list(&ListParams::default()).await;
+            let all = all.attempting(|| "list the ExternalSecrets".into())?;
+            let ours: Vec<_> = all.into_iter().filter(|s| !key(s).starts_with(OWN)).collect();
+            forced::read_again(client, &ours, REFRESHED).await?;
+        }
+        Ok(None)
+    }
+
+    /// Takes the baseline of all applications, without what they manage.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn of_applications(client: &Client) -> Result<Self> {
+        let taken = Timestamp::now();
+        let all = Kind::Application.within(client, argocd::NAMESPACE).list(&ListParams::default()).await;
+        let all = all.attempting(|| "list the applications".into())?;
+        let applications = all.into_iter().map(|a| (key(&a), a)).collect();
+        Ok(Self { taken, applications, objects: BTreeMap::new() })
+    }
+
     /// How an application has moved; nothing when it has not, or is no part of the baseline.
     pub fn moved(&self, now: &DynamicObject) -> Option<Disturbance> {
         let before = self.applications.get(&key(now))?;
@@ -108,7 +171,8 @@ impl Baseline {
     /// When the API refuses the watch.
     pub async fn disturbed(&self, client: &Client) -> Result<Disturbance> {
         let attempted = || "watch the applications at rest".to_owned();
-        let events = watcher(Kind::Application.all(client), Config::default()).default_backoff().applied_objects();
+        let applications = Kind::Application.within(client, argocd::NAMESPACE);
+        let events = watcher(applications, Config::default()).default_backoff().applied_objects();
         let mut events = std::pin::pin!(events);
         loop {
             match events.try_next().await {

@@ -107,7 +107,7 @@ fn told(placed: &Placed<'_>, what: String, next: impl Into<String>) -> Finding {
 fn at(placed: &Placed<'_>, path: &FieldPath, what: String, next: impl Into<String>) -> Finding {
     let object =
         Identity { kind: kind(placed.object).into(), namespace: String::new(), name: name(placed.object).into() };
-    Finding { place: placed.tree.place(&object, path), object, what, next: next.into() }
+    Finding { place: placed.tree.place(&object, path), object, what, next: next.into(), edit: None }
 }
 
 fn metadata(field: &str) -> FieldPath {
@@ -169,6 +169,7 @@ fn on_what_is_no_object(file: &Path, document: &Node) -> Option<Finding> {
         object: Identity { kind: kind.into(), namespace: String::new(), name: format!("in {}", file.display()) },
         what: format!("the sync wave has no effect: {what}"),
         next: "annotate the objects; commonAnnotations of a kustomization annotate all of them".into(),
+        edit: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::description::{Operator, Provenance};
 use crate::{
-    components::{Artifact, ImageSet, Missing, Store, debian},
+    components::{self, Artifact, ImageSet, Missing, Store, debian},
     failure::Result,
     judge::verdict::Verdict,
 };
@@ -42,11 +42,12 @@ impl Parts {
         self.operator.not_run().into_iter().chain(self.missing.iter().map(Missing::not_run))
     }
 
-    /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one.
+    /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one, and `others` are
+    /// releases that a world will need beside it.
     ///
     /// # Errors
     /// The first that no source has and no run can do without.
-    pub async fn find(store: &Store, operator: Option<&str>) -> Result<Self> {
+    pub async fn find(store: &Store, operator: Option<&str>, others: &[&str]) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
         // The last two render the platform as Argo CD does.
         let artifacts =
@@ -59,16 +60,25 @@ impl Parts {
             .map(|image| image.reference.as_str())
             .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
             .collect();
-        let charts = vec![operator.archive()];
         let (mut images, missing) = store.available(&references).await?;
-        images.refs.extend(operator.image.refs);
-        images.artifacts.extend(operator.image.artifacts);
+        let (version, stands_in) = (operator.version.clone(), operator.stands_in.clone());
+        let mut releases = vec![operator];
+        for other in others {
+            releases.push(store.operator(Some(other)).await?);
+        }
+        let charts = releases.iter().map(components::Operator::archive).collect();
+        let mut archives = Vec::new();
+        for release in releases {
+            images.refs.extend(release.image.refs);
+            images.artifacts.extend(release.image.artifacts);
+            archives.push(release.chart);
+        }
         let unpacked = store.unpacked(&images).await?;
         let provenance = machine
             .iter()
             .chain(&artifacts)
             .chain(&images.artifacts)
-            .chain([&operator.chart])
+            .chain(&archives)
             .map(|Artifact { name, version, origin, .. }| Provenance {
                 name: name.clone(),
                 version: version.clone(),
@@ -86,11 +96,7 @@ impl Parts {
             images,
             unpacked,
             missing,
-            operator: Operator {
-                version: operator.version,
-                pinned: store.lock.operator.pinned.clone(),
-                stands_in: operator.stands_in,
-            },
+            operator: Operator { version, pinned: store.lock.operator.pinned.clone(), stands_in },
             provenance,
         })
     }

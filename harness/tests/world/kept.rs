@@ -17,7 +17,10 @@ use trinity_e2e::{
 use trinity_emulators::{config::Images, registry::Registry};
 use walkdir::WalkDir;
 
-use crate::machine::{Machine, Told};
+use crate::{
+    machine::{Machine, Told},
+    verify,
+};
 
 /// kubectl for one kept world.
 pub struct Cluster {
@@ -33,6 +36,21 @@ impl Cluster {
         // The second line of the hint is a command that can be copied.
         let hint = told.stderr.lines().last().unwrap();
         Self { kubectl: hint.split(' ').next().unwrap().into(), kubeconfig: told.stdout.trim().into() }
+    }
+
+    /// The same with another kubeconfig.
+    pub fn with(cluster: &Self, kubeconfig: PathBuf) -> Self {
+        Self { kubectl: cluster.kubectl.clone(), kubeconfig }
+    }
+
+    /// Its kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A file of the world's folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.kubeconfig.parent().and_then(Path::parent).unwrap().join(name)
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -76,6 +94,8 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
         no_value_is_in_the_reports(&machine, name, cluster, &[&first, &second]);
     }
     an_image_from_elsewhere_is_pulled(&clusters[0].1);
+    let (name, cluster) = &clusters[0];
+    verify::reads_and_writes_nothing(&machine, name, cluster);
 
     machine.run(&["down"]).assert_success();
     machine.assert_clean();
@@ -217,8 +237,7 @@ fn an_image_from_elsewhere_is_pulled(cluster: &Cluster) {
         "pod/nowhere",
         "--timeout=60s",
     ]);
-    let journal =
-        fs::read_to_string(cluster.kubeconfig.parent().and_then(Path::parent).unwrap().join("gateway.jsonl")).unwrap();
+    let journal = fs::read_to_string(cluster.file("gateway.jsonl")).unwrap();
     assert!(journal.contains(&format!("nobody here has the image {address}/some/app:2")), "{journal}");
     cluster.kubectl(&["delete", "pod", "elsewhere", "nowhere", "--now"]);
 

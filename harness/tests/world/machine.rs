@@ -53,6 +53,11 @@ impl Machine {
         self.folder.path().join("state")
     }
 
+    /// A folder for a test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The folder of reports.
     pub fn reports(&self) -> PathBuf {
         self.folder.path().join("reports")

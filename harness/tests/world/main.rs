@@ -13,4 +13,6 @@ mod leaks;
 mod lint;
 mod machine;
 mod refusals;
+mod upgrade;
+mod verify;
 mod witness;

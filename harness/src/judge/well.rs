@@ -95,7 +95,10 @@ impl Patient<'_> {
     }
 
     /// The operator validates every store and reads every secret again.
-    async fn read_again(&self, deadline: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it does not until the deadline.
+    pub async fn read_again(&self, deadline: Duration) -> Result<()> {
         let stores = Kind::ClusterSecretStore.all(self.client);
         for store in self.own(&stores).await? {
             let name = store.name_any();

@@ -1,0 +1,89 @@
+//! What a run on a platform would be, told without running anything: the applications, what is played for them, and what
+//! cannot be run or judged here, with the reason.
+
+mod shape;
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use self::shape::Shape;
+use crate::{
+    backend::Backend,
+    components::Store,
+    failure::{Attempt, Result},
+    gitops::{argocd, render::Renderer},
+    run::{Job, Subject},
+    world::Cloud,
+};
+
+/// What to plan.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The clouds; when none is named, all that the platform has.
+    pub clouds: Vec<Cloud>,
+    /// Working tree of the platform.
+    pub platform: PathBuf,
+}
+
+/// Prints the plan; true when everything of the platform can be run and judged here.
+///
+/// # Errors
+/// When the platform has no root application, or what is declared beside it cannot be read.
+pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
+    let Question { clouds, platform } = question.clone();
+    let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() })?;
+    // The charts are those of the component lock that a source has; one that none has is told with its application.
+    let mut charts = Vec::new();
+    for (version, release) in &store.lock.operator.release {
+        if let Ok(chart) = store.obtain(&release.chart).await {
+            charts.push(chart.path.join(format!("external-secrets-{version}.tgz")));
+        }
+    }
+    let renderer = Renderer::find(store, &subject.platform, charts).await?;
+    let mut whole = true;
+    for cloud in &subject.clouds {
+        let root = argocd::root_file(&subject.platform, *cloud, None)?;
+        let shape = Shape::of(*cloud, &renderer.declared(&root).await?);
+        println!("{cloud}: {}, in the repository {}\n", root.display(), argocd::repository(&root)?);
+        println!("{}\n", table(["application", "wave", "source", "objects"], &shape.applications));
+        println!("{}\n", table(["store", "provider", "identity"], &shape.stores));
+        println!("{}\n", table(["external secret", "store", "keys in the backend"], &shape.secrets));
+        let file = subject.worlds.join(format!("{cloud}.yaml"));
+        let mut missing = shape.missing.clone();
+        missing.extend(undeclared(*cloud, &file, &shape.keys)?);
+        for image in &shape.images {
+            let from = match store.lock.image(image) {
+                Ok(known) if known.optional => ", from its registry; without it, what needs it is not run",
+                Ok(_) => "",
+                Err(_) => ", from its registry",
+            };
+            println!("image       {image}{from}");
+        }
+        println!("played      {} and Grafana Cloud, as {} declares them", cloud.name(), file.display());
+        for what in &missing {
+            println!("not covered {what}");
+        }
+        println!();
+        whole &= missing.is_empty();
+    }
+    Ok(whole)
+}
+
+/// Keys that the platform reads and nobody declares: they would not be there.
+fn undeclared(cloud: Cloud, file: &std::path::Path, keys: &BTreeSet<String>) -> Result<Vec<String>> {
+    let attempted = || format!("read what stands in {cloud}");
+    let text = std::fs::read_to_string(file).attempting(attempted)?;
+    let config = trinity_emulators::config::Cloud::read(cloud.name(), file).attempting(attempted)?;
+    let declared: BTreeSet<String> = Backend::wanted(&config, &text)?.into_iter().map(|wanted| wanted.name).collect();
+    let missing = keys.difference(&declared);
+    Ok(missing
+        .map(|key| format!("secret {key}: {} does not declare it, so it would not be there", file.display()))
+        .collect())
+}
+
+fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(header).add_rows(rows);
+    table.to_string()
+}
