@@ -13,6 +13,7 @@ use crate::{
     cluster::embedded::preflight,
     components::Store,
     failure::{Attempt, Result},
+    gitops::render::Renderer,
     judge::{
         cause::{Cause, Kind},
         metrics,
@@ -104,9 +105,12 @@ impl Trials<'_> {
 }
 
 impl Site<'_> {
-    /// Where artifacts come from.
-    pub const fn store(&self) -> &Store {
-        self.store
+    /// What renders the platform of a world of the run, with all charts that the run has.
+    ///
+    /// # Errors
+    /// When the platform's settings cannot be read.
+    pub async fn renderer(&self, world: &Description) -> Result<Renderer> {
+        Renderer::find(self.store, &world.platform, self.parts.charts.clone()).await
     }
 
     /// Does `work` in a new world, which is gone then. The work is given the world's secret values.

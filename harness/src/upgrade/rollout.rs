@@ -9,7 +9,7 @@ use std::{
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use kube::{Client, ResourceExt, api::ListParams, core::DynamicObject};
+use kube::{ResourceExt, api::ListParams, core::DynamicObject};
 use tracing::info;
 use trinity_emulators::git;
 
@@ -20,14 +20,12 @@ use super::{
 };
 use crate::{
     command::Run,
-    components::Store,
     failure::{Attempt, Failure, Result},
     faults::copy,
     gitops::{
         argocd,
         edit::{self, Edit},
         pin, refresh,
-        render::Renderer,
         tree::Tree,
     },
     judge::{
@@ -78,8 +76,6 @@ pub(super) struct Rollout<'a> {
 
 /// A world whose platform is being changed.
 struct Stage<'a> {
-    world: &'a Description,
-    client: &'a Client,
     patient: Patient<'a>,
     /// Files that were changed, as they were before.
     before: BTreeMap<PathBuf, String>,
@@ -103,7 +99,7 @@ impl Rollout<'_> {
             };
             let mut verdicts = vec![Verdict::new("before", settled, Outcome::Passed).took(begun.elapsed())];
             let patient = Patient { world, client, root };
-            let mut stage = Stage { world, client, patient, before: BTreeMap::new() };
+            let mut stage = Stage { patient, before: BTreeMap::new() };
             verdicts.extend(self.there_and_back(&mut stage).await?);
             let redactor = Redactor::new(values.values().cloned());
             Ok(verdicts.into_iter().map(|verdict| verdict.cleaned(&redactor)).collect())
@@ -113,7 +109,7 @@ impl Rollout<'_> {
 
     async fn there_and_back(&self, stage: &mut Stage<'_>) -> Result<Vec<Verdict>> {
         let Self { cloud, from, to, .. } = self;
-        let (world, client) = (stage.world, stage.client);
+        let Patient { world, client, .. } = stage.patient;
         let definitions = Definitions::read(client).await?;
         let old = stage.commit().await?;
         let recording = Recording::begin(client, Digester::new(&world.digest_key)).await?;
@@ -175,7 +171,9 @@ impl Rollout<'_> {
         let works = Verdict::new("back", works, stage.back().await?).took(begun.elapsed());
         let back = [works, unharmed("on the way back", &recording.until_now().await?, &record)];
         let safe = conclusion(rolled.is_some(), unmended.is_some(), &verdicts, &back);
+        let unknown = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Unproven(_));
         let outcome = match safe.as_str() {
+            SAFE if verdicts.iter().chain(&back).any(unknown) => Outcome::Unproven("a claim before this one is".into()),
             SAFE => Outcome::Passed,
             _ => Outcome::Failed(format!("it is {safe}: {}", patch.display())),
         };
@@ -188,10 +186,7 @@ impl Rollout<'_> {
     /// The changes that a pull request would make.
     async fn pins(&self, world: &Description) -> Result<Vec<Edit>> {
         let attempted = || format!("find where the platform pins {CHART} {}", self.from);
-        let store: &Store = self.site.store();
-        let chart = store.obtain(&store.lock.operator_release(self.from)?.chart).await?;
-        let archive = chart.path.join(format!("{CHART}-{}.tgz", self.from));
-        let renderer = Renderer::find(store, &world.platform, vec![archive]).await?;
+        let renderer = self.site.renderer(world).await?;
         let applications = renderer.applications(&world.root).await?;
         let trees: Vec<Tree> = applications.iter().map(|a| Tree::of(&world.platform, a)).collect::<Result<_>>()?;
         let pins = pin::moved(&world.platform, &trees, CHART, self.from, self.to)?;
@@ -217,12 +212,14 @@ impl Rollout<'_> {
 impl Stage<'_> {
     /// Commits what the working tree has now.
     async fn commit(&self) -> Result<String> {
-        git::snapshot(&self.world.platform, &self.world.repository()).await.attempting(|| "commit the change".into())
+        git::snapshot(&self.patient.world.platform, &self.patient.world.repository())
+            .await
+            .attempting(|| "commit the change".into())
     }
 
     /// Changes the platform's files. What a file was in the beginning is remembered, however often it is changed.
     fn edit(&mut self, edits: &[Edit]) -> Result<()> {
-        for (file, text) in edit::make(&self.world.platform, edits)? {
+        for (file, text) in edit::make(&self.patient.world.platform, edits)? {
             self.before.entry(file).or_insert(text);
         }
         Ok(())
@@ -231,7 +228,7 @@ impl Stage<'_> {
     /// Waits until the platform works as Git has it now; the first cause why it cannot ends that.
     async fn rolled(&self) -> Result<Option<Cause>> {
         let look = self.look(STEP).await?;
-        match cause::explained(self.client, self.world, Timestamp::now(), self.works(&look)).await {
+        match cause::explained(self.patient.client, self.patient.world, Timestamp::now(), self.works(&look)).await {
             Ok(found) => Ok(found),
             Err(cause) => Ok(Some(cause)),
         }
@@ -239,7 +236,7 @@ impl Stage<'_> {
 
     /// The same of a platform that may not work now: what is wrong with it yet says nothing.
     async fn mended(&self, deadline: Duration) -> Result<Option<Cause>> {
-        argocd::end_operations(self.client).await?;
+        argocd::end_operations(self.patient.client).await?;
         let look = self.look(deadline).await?;
         Ok(self
             .works(&look)
@@ -263,17 +260,17 @@ impl Stage<'_> {
 
     /// All applications of the platform, compared anew.
     async fn compared(&self) -> Result<Vec<DynamicObject>> {
-        let all = Kind::Application.within(self.client, argocd::NAMESPACE).list(&ListParams::default()).await;
+        let all = Kind::Application.within(self.patient.client, argocd::NAMESPACE).list(&ListParams::default()).await;
         let all = all.attempting(|| "list the applications".into())?.items;
         let own = all.iter().map(ResourceExt::name_any).filter(|name| !name.starts_with(OWN));
-        let compared = try_join_all(own.map(async |name| refresh::hard(self.client, &name).await)).await?;
+        let compared = try_join_all(own.map(async |name| refresh::hard(self.patient.client, &name).await)).await?;
         Ok(compared.into_iter().flatten().collect())
     }
 
     /// Takes all changes back. When that alone does not do it, the operator is made to write to its objects, as it does by
     /// itself within their refresh intervals: Argo CD may know them with fields that the old definitions do not have.
     async fn back(&self) -> Result<Outcome> {
-        edit::restore(&self.world.platform, &self.before)?;
+        edit::restore(&self.patient.world.platform, &self.before)?;
         let Some(alone) = self.mended(RETURN).await? else { return Ok(Outcome::Passed) };
         let Err(failure) = self.patient.read_again(STEP).await else {
             return Ok(Outcome::Failed(match self.mended(STEP).await? {
@@ -311,7 +308,7 @@ impl Stage<'_> {
             return Ok(Vec::new());
         }
         let compared = self.compared().await?;
-        let drifts = compared.iter().map(|application| Drift::of(self.client, self.world, application));
+        let drifts = compared.iter().map(|application| Drift::of(self.patient.client, self.patient.world, application));
         let drifts = try_join_all(drifts).await?;
         Ok(drifts.into_iter().flat_map(|drift| drift.defaults).filter_map(|finding| finding.edit).collect())
     }
@@ -321,7 +318,7 @@ impl Stage<'_> {
         let new = self.commit().await?;
         let diff = Run::new("git")
             .arg("--git-dir")
-            .arg(self.world.repository())
+            .arg(self.patient.world.repository())
             .args(["diff", "--no-color", old, &new])
             .output()
             .await?;
