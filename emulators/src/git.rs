@@ -46,6 +46,16 @@ pub async fn snapshot(worktree: &Path, bare: &Path) -> Result<String> {
     Ok(commit)
 }
 
+/// Gives branch `main` another name, also for what it will be: platforms follow branches of any name.
+///
+/// # Errors
+/// When it can be no name of a branch.
+pub async fn alias(bare: &Path, name: &str) -> Result<()> {
+    let branch = format!("refs/heads/{name}");
+    git(bare, &["check-ref-format", &branch], bare).await?;
+    git(bare, &["symbolic-ref", &branch, "refs/heads/main"], bare).await.map(drop)
+}
+
 /// Runs git on the bare repository with the platform's folder as its working tree and an index of its own.
 async fn git(worktree: &Path, args: &[&str], bare: &Path) -> Result<String> {
     let attempted = || format!("run git {} for {}", args.join(" "), worktree.display());

@@ -10,6 +10,9 @@ use serde_yaml::{Mapping, Value};
 
 use crate::{Attempt, Error, Result};
 
+/// How a value's name begins.
+const OPEN: &str = "${value:";
+
 /// Fills in `${name}` for every fact and reads the text. What is left, `${value:…}`, is for [`value`].
 ///
 /// # Errors
@@ -39,16 +42,29 @@ pub fn read<T: serde::de::DeserializeOwned>(text: &str, cloud: &str, facts: &[(&
     serde_yaml::from_value(resources.into()).attempting(attempted)
 }
 
-/// The value that `${value:<name>}` stands for, and whatever text follows; `of` says whose it is.
+/// The text with the value for each `${value:<name>}` in it, of which there is at least one: no value stands in a file. `of`
+/// says whose it is.
 ///
 /// # Errors
-/// When the run does not supply it.
+/// When the run does not supply one.
 pub fn value(reference: &str, of: &str, values: &BTreeMap<String, String>) -> Result<String> {
-    let parts = reference.strip_prefix("${value:").and_then(|rest| rest.split_once('}'));
-    let value = parts.and_then(|(name, rest)| values.get(name).map(|value| format!("{value}{rest}")));
-    value.ok_or_else(|| {
-        Error::new(format!("give secret {of} its value"), format!("the run supplies no value for {reference}"))
-    })
+    let refused = |why: String| Error::new(format!("give secret {of} its value"), why);
+    let mut parts = reference.split(OPEN);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    let mut found = false;
+    for part in parts {
+        let known = part.split_once('}').and_then(|(name, rest)| Some((values.get(name)?, rest)));
+        let (value, rest) = known.ok_or_else(|| refused(format!("the run supplies no value for {reference}")))?;
+        text += value;
+        text += rest;
+        found = true;
+    }
+    if found { Ok(text) } else { Err(refused(format!("{reference} names no value that a run supplies"))) }
+}
+
+/// The names in all `${value:<name>}` of a declaration.
+pub fn names(declaration: &str) -> impl Iterator<Item = &str> {
+    declaration.split(OPEN).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
 }
 
 /// The declaration of the example platform's cloud, with what canaries and denials need beside it.
@@ -89,7 +105,12 @@ mod tests {
         let values = BTreeMap::from([("x".to_owned(), "1".to_owned())]);
         assert_eq!(value("${value:x}", "s", &values).unwrap(), "1");
         assert_eq!(value("${value:x}?a=2", "s", &values).unwrap(), "1?a=2");
-        assert!(value("${value:y}", "s", &values).is_err());
+        assert_eq!(
+            value(r#"{"a": "${value:x}", "b": "${value:x}"}"#, "s", &values).unwrap(),
+            r#"{"a": "1", "b": "1"}"#
+        );
+        assert_eq!(names("a: ${value:x}, b: '{${value:y}}'").collect::<Vec<_>>(), ["x", "y"]);
+        assert!(value("${value:y}", "s", &values).is_err() && value("${value:x", "s", &values).is_err());
         assert!(value("plain", "s", &values).is_err());
     }
 }

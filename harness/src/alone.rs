@@ -20,6 +20,7 @@ use trinity_emulators::{
     control,
     gateway::Bound,
     issuer::Issuer,
+    seed,
 };
 
 use crate::{
@@ -172,7 +173,6 @@ impl Alone {
             let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
             return serde_yaml::from_str(&text).attempting(|| format!("understand {}", file.display()));
         }
-        let names = seed.split("${value:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name);
-        Ok(names.map(|name| (name.to_owned(), format!("made-up-{:016x}", OsRng.next_u64()))).collect())
+        Ok(seed::names(seed).map(|name| (name.to_owned(), format!("made-up-{:016x}", OsRng.next_u64()))).collect())
     }
 }

@@ -9,6 +9,7 @@ pub mod cargo;
 pub mod cluster;
 pub mod command;
 pub mod components;
+pub mod defects;
 pub mod failure;
 pub mod faults;
 pub mod gitops;
@@ -29,6 +30,11 @@ pub mod verify;
 pub mod world;
 
 use std::path::{Path, PathBuf};
+
+/// The example platform.
+pub fn example() -> PathBuf {
+    workspace().join("fixtures/platforms/trinity")
+}
 
 /// The repository's root: suites and fixtures are there.
 pub fn workspace() -> PathBuf {

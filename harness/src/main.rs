@@ -14,6 +14,7 @@ use trinity_e2e::{
     alone::Alone,
     cluster::embedded::{init, namespaces},
     components::{Options, Store, debian},
+    example,
     failure::{Attempt, Failure, Result},
     faults::{self, Trials},
     judge::{
@@ -65,8 +66,9 @@ enum Task {
         /// Only this cloud; can be repeated. Without, all that the platform has.
         #[arg(long, value_enum)]
         cloud: Vec<Cloud>,
-        /// Working tree of the platform; its uncommitted changes count.
-        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        /// Working tree of the platform (its uncommitted changes count), or the URL of its repository, with ?ref= for a branch or
+        /// a tag.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         /// Leave the worlds running; `down` ends them.
         #[arg(long)]
@@ -88,7 +90,7 @@ enum Task {
     /// there is such
     Plan {
         /// Working tree of the platform.
-        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         /// Only this cloud; can be repeated. Without, all that the platform has.
         #[arg(long, value_enum)]
@@ -100,7 +102,7 @@ enum Task {
         #[arg(long, value_enum)]
         cloud: Vec<Cloud>,
         /// Working tree of the platform.
-        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         #[command(flatten)]
         nodes: Asked,
@@ -120,7 +122,7 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         clean: u32,
         /// Working tree of the platform.
-        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/faults"))]
@@ -138,7 +140,7 @@ enum Task {
         #[arg(long, value_enum)]
         cloud: Vec<Cloud>,
         /// Working tree of the platform.
-        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/upgrade"))]
@@ -159,7 +161,7 @@ enum Task {
     /// Finds what is wrong with a platform's files, without running anything; exit code 1 when something is.
     Lint {
         /// Working tree of the platform.
-        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        #[arg(env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
         /// Only this cloud; can be repeated. Without, all that the platform has.
         #[arg(long, value_enum)]

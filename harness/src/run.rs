@@ -12,9 +12,10 @@ use tracing::info;
 use crate::{
     cluster::embedded::preflight,
     components::Store,
+    defects, example,
     failure::{Attempt, Failure, Result},
     faults::{self, Fault, copy::Tree},
-    gitops::argocd,
+    gitops::{checkout, layout::Layout, render::Renderer},
     judge::{
         central,
         leaks::{
@@ -37,7 +38,7 @@ use crate::{
 pub struct Job {
     /// The clouds; when none is named, all that the platform has (and that the fault can break).
     pub clouds: Vec<Cloud>,
-    /// Working tree of the platform.
+    /// Working tree of the platform, or the URL of its repository.
     pub platform: PathBuf,
     /// Release of External Secrets to test; without one, the pinned release where a source has it.
     pub operator: Option<String>,
@@ -71,7 +72,7 @@ pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
 /// When the run could not even begin, or something of it could not be removed.
 pub async fn e2e(store: &Store, job: &Job) -> Result<Conclusion> {
     let mut phases = Phases::begin("run", "sweep");
-    let subject = Subject::find(store, job)?;
+    let subject = Subject::find(store, job).await?;
     let further = subject.further_nodes()?;
     let estate = Estate::open()?;
     let worlds = subject.clouds.len() as u64;
@@ -111,7 +112,6 @@ async fn conduct(
     // Compiling the suites overlaps with the bring-up, which mostly waits for others.
     let compiled = tokio::spawn(async move { compiling.compile(&temporary).await });
     let compiled = async move { compiled.await.attempting(|| "compile the suites".into())? }.boxed().shared();
-    let worlds = subject.clouds.len();
     let trials = subject.clouds.iter().enumerate().map(async |(place, cloud)| {
         let folder = report.join(cloud.name());
         fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
@@ -128,7 +128,7 @@ async fn conduct(
                 secrets: Suites::new(nextest.clone(), &folder.join("secrets"))?,
                 metrics: Suites::new(nextest.clone(), &folder.join("metrics"))?,
             },
-            elsewhere: left_to_others(place, worlds),
+            elsewhere: subject.left_out(place),
             compiled: compiled.clone(),
             keep: job.keep,
             report: folder,
@@ -149,6 +149,7 @@ async fn conduct(
     terminal::print(table::queries(&answers));
     let of_run = parts.not_run().chain(central::verdicts(&answers, &records));
     let mut verdicts: Vec<_> = of_run.chain(records.iter().flat_map(|r| r.verdicts.clone())).collect();
+    defects::explain(&mut verdicts, &defects::of_world(&store.lock, &parts.operator.version, &subject.clouds)?);
     let suites: Vec<&Path> = records.iter().flat_map(|r| &r.junit).map(PathBuf::as_path).collect();
     let file = report.join("junit.xml");
     junit::write(&file, &suites, &verdicts, &parts.provenance)?;
@@ -179,6 +180,8 @@ fn leaks(records: &[Record], report: &Path, engine: &Path) -> Verdict {
 pub(crate) struct Subject {
     /// Working tree of the platform.
     pub(crate) platform: PathBuf,
+    /// Where things are in it.
+    layout: Layout,
     /// Folder of the declared clouds.
     pub(crate) worlds: PathBuf,
     /// The clouds, in the order of reports.
@@ -192,17 +195,16 @@ impl Subject {
     ///
     /// # Errors
     /// The first name that means nothing.
-    pub(crate) fn find(store: &Store, job: &Job) -> Result<Self> {
-        let platform = job.platform.canonicalize().map_err(|e| {
-            Failure::new(format!("find the platform {}", job.platform.display()), e)
-                .next("--platform names a folder with the platform's Git tree")
-        })?;
+    pub(crate) async fn find(store: &Store, job: &Job) -> Result<Self> {
+        let platform = checkout::folder(&job.platform).await?;
         if let Some(version) = &job.operator {
             store.lock.operator_release(version)?;
         }
+        let layout = Layout::find(&platform)?;
         let mut subject = Self {
             platform,
-            worlds: workspace().join("fixtures/worlds"),
+            worlds: layout.clouds.clone(),
+            layout,
             clouds: job.clouds.clone(),
             faults: job.faults.clone(),
             nodes: job.nodes,
@@ -214,7 +216,7 @@ impl Subject {
             subject.clouds = subject.all()?;
         }
         for cloud in &subject.clouds {
-            argocd::root_file(&subject.platform, *cloud, None)?;
+            subject.root(*cloud, None)?;
             subject.fault(*cloud)?;
             subject.nodes(*cloud)?;
         }
@@ -236,8 +238,41 @@ impl Subject {
                 _ => Ok(some),
             }
         };
-        let clouds = found(&Cloud::ALL, &|cloud| argocd::root_file(&self.platform, cloud, None).map(|_| ()))?;
+        let clouds = found(&Cloud::ALL, &|cloud| self.root(cloud, None).map(|_| ()))?;
         found(&clouds, &|cloud| self.fault(cloud).map(|_| ()))
+    }
+
+    /// The suites that the world in this place of the report leaves out: other worlds of the run try them, or they are about
+    /// the example platform, which this is not.
+    fn left_out(&self, place: usize) -> Vec<&'static str> {
+        let example = (self.platform != example()).then_some("example");
+        left_to_others(place, self.clouds.len()).into_iter().chain(example).collect()
+    }
+
+    /// The platform's root for a cloud, or for its cell with another release of the operator.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn root(&self, cloud: Cloud, cell: Option<&str>) -> Result<PathBuf> {
+        self.layout.root(&self.platform, cloud, cell)
+    }
+
+    /// Folder with the platform's settings of Argo CD.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.platform.join(&self.layout.settings)
+    }
+
+    /// File with what stands in a cloud.
+    pub(crate) fn declared(&self, cloud: Cloud) -> PathBuf {
+        self.worlds.join(format!("{cloud}.yaml"))
+    }
+
+    /// What renders the platform with these chart archives.
+    ///
+    /// # Errors
+    /// When no source has a program for it, or the platform's settings cannot be read.
+    pub(crate) async fn renderer(&self, store: &Store, charts: Vec<PathBuf>) -> Result<Renderer> {
+        Renderer::find(store, &self.platform, &self.settings(), charts).await
     }
 
     /// Number of nodes beside the first of each world, all of which this machine can have.
@@ -254,7 +289,7 @@ impl Subject {
     /// # Errors
     /// When no world has such nodes.
     pub(crate) fn nodes(&self, cloud: Cloud) -> Result<Nodes> {
-        Nodes::find(&self.worlds.join(format!("{cloud}.yaml")), self.nodes)
+        Nodes::find(&self.declared(cloud), self.nodes)
     }
 
     fn fault(&self, cloud: Cloud) -> Result<Option<Fault>> {
@@ -300,13 +335,16 @@ impl Subject {
             ),
             None => (self.platform.clone(), self.worlds.clone()),
         };
+        let own = worlds.join("grafana.yaml");
+        let grafana = if own.exists() { own } else { workspace().join("fixtures/worlds/grafana.yaml") };
         let (world, declared) = (worlds.join(format!("{cloud}.yaml")), report.join("declared.yaml"));
         fs::write(&declared, declaration(&world, cloud)?).attempting(|| format!("write {}", declared.display()))?;
         Ok(Wish {
             cloud,
             platform,
+            layout: self.layout.clone(),
             declared,
-            grafana: worlds.join("grafana.yaml"),
+            grafana,
             nodes: Nodes::find(&world, self.nodes)?,
         })
     }

@@ -13,7 +13,7 @@ use crate::{
     cluster::embedded::preflight,
     components::Store,
     failure::{Attempt, Result},
-    gitops::render::Renderer,
+    gitops::{render::Renderer, roots::Roots},
     judge::{
         cause::{Cause, Kind},
         metrics,
@@ -110,7 +110,7 @@ impl Site<'_> {
     /// # Errors
     /// When the platform's settings cannot be read.
     pub async fn renderer(&self, world: &Description) -> Result<Renderer> {
-        Renderer::find(self.store, &world.platform, self.parts.charts.clone()).await
+        Renderer::find(self.store, &world.platform, &world.settings, self.parts.charts.clone()).await
     }
 
     /// Does `work` in a new world, which is gone then. The work is given the world's secret values.
@@ -137,7 +137,7 @@ impl Site<'_> {
         done
     }
 
-    /// Brings the platform up; its root's name, or the cause why not.
+    /// Brings the platform up; its roots, or the cause why not.
     ///
     /// # Errors
     /// When Argo CD or the cloud could not be set up.
@@ -147,9 +147,9 @@ impl Site<'_> {
         client: &Client,
         values: &BTreeMap<String, String>,
         deadline: Duration,
-    ) -> Result<Result<String, Cause>> {
+    ) -> Result<Result<Roots, Cause>> {
         tokio::try_join!(world.fill_cloud(values), world.install_argocd(client, &self.parts.argocd))?;
-        let (root, up) = planted(world, client, deadline).await?;
+        let (roots, up) = planted(world, client, deadline).await?;
         if let Err(cause) = up {
             return Ok(Err(cause));
         }
@@ -160,7 +160,7 @@ impl Site<'_> {
         }
         Ok(match waves::verdict(self.store, self.parts, world, client).await?.outcome {
             Outcome::Failed(why) => Err(Cause::new(Kind::Ordering, why)),
-            _ => Ok(root),
+            _ => Ok(roots),
         })
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     components::Store,
     failure::{Attempt, Result},
-    gitops::{argocd, manifest, render::Renderer},
+    gitops::{argocd, manifest},
     judge::capacity::{Demand, Fit, Requests},
     run::{Job, Subject},
     world::{Cloud, nodes::Asked},
@@ -44,7 +44,7 @@ struct Workload {
 /// When the platform cannot be rendered.
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform, nodes } = question.clone();
-    let subject = Subject::find(store, &Job { clouds, platform, nodes, ..Job::default() })?;
+    let subject = Subject::find(store, &Job { clouds, platform, nodes, ..Job::default() }).await?;
     let operator = store.operator(None).await?;
     if operator.stands_in.is_some() {
         println!("external-secrets {} is sized in the place of {}", operator.version, store.lock.operator.pinned);
@@ -53,10 +53,10 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let installed = store.obtain("argocd-files").await?.path.join("core-install.yaml");
     let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
     let installed = manifest::parse(&text, "Argo CD")?;
-    let renderer = Renderer::find(store, &subject.platform, vec![operator.archive()]).await?;
+    let renderer = subject.renderer(store, vec![operator.archive()]).await?;
     let mut enough = true;
     for cloud in &subject.clouds {
-        let root = argocd::root_file(&subject.platform, *cloud, cell)?;
+        let root = subject.root(*cloud, cell)?;
         let (mut workloads, mut notes) = (Vec::new(), Vec::new());
         let mut add = |objects: &[DynamicObject], namespace: &str| -> Result<()> {
             for object in objects {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -14,13 +15,13 @@ use tracing::info;
 use trinity_emulators::{
     canary::{Finding, Outcome as Canary},
     grafana::declared::Declared,
-    journal,
+    journal, seed,
 };
 
 use crate::{
     components::Store,
     failure::{Attempt, Failure, Result},
-    gitops::argocd,
+    gitops::roots::{self, Roots},
     judge::{
         cause::{self, Cause},
         destructive,
@@ -84,7 +85,7 @@ pub struct Trial<'a> {
     pub engine: &'a Path,
     /// nextest with the suites.
     pub suites: Halves,
-    /// Suites that another world tries.
+    /// Suites that another world tries, or that are not about this platform.
     pub elsewhere: Vec<&'static str>,
     /// Their compilation.
     pub compiled: Compiled,
@@ -296,27 +297,31 @@ fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
 }
 
 /// Secret values of one world, by the names that declared clouds use. They are made anew for every run and are in the
-/// cloud's backend and this process only. What is `unique` in them is searched for wherever a run leaves something; URL and
+/// cloud's backend and this process only. Those that the declared cloud has names for and the harness none are made up. What is `unique` in them is searched for wherever a run leaves something; URL and
 /// user number of Grafana Cloud have nothing unique, because they are the declared ones.
 pub(crate) fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
     let token = || format!("glc_{}{}", unique(), unique());
     let message = serde_json::json!({"message": format!("hello-from-{}-{}", wish.cloud, unique())});
-    let declared = Declared::read(&wish.grafana).attempting(|| "find out which Grafana Cloud it is".into())?;
-    let prometheus = declared.prometheus();
-    Ok([
-        ("provider_test", message.to_string()),
-        ("canary", unique()),
-        ("grafana_url", format!("{}/push", prometheus.prometheus_remote_endpoint)),
-        ("grafana_username", prometheus.prometheus_user_id.to_string()),
-        ("grafana_password", token()),
-        ("grafana_next", token()),
-        ("grafana_reader", token()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into())
+    let grafana = Declared::read(&wish.grafana).attempting(|| "find out which Grafana Cloud it is".into())?;
+    let prometheus = grafana.prometheus();
+    let file = wish.declared.display();
+    let declared = fs::read_to_string(&wish.declared).attempting(|| format!("read {file}"))?;
+    let mut values: BTreeMap<String, String> = seed::names(&declared).map(|name| (name.to_owned(), unique())).collect();
+    values.extend(
+        [
+            ("provider_test", message.to_string()),
+            ("grafana_url", format!("{}/push", prometheus.prometheus_remote_endpoint)),
+            ("grafana_username", prometheus.prometheus_user_id.to_string()),
+            ("grafana_password", token()),
+            ("grafana_next", token()),
+            ("grafana_reader", token()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    Ok(values)
 }
 
-/// Plants the platform's root application and waits until all of it has come up. Returns the root's name, and what is
+/// Plants the platform's root and waits until all of it has come up. Returns what it consists of, and what is
 /// excused, or the cause why it cannot.
 ///
 /// # Errors
@@ -325,29 +330,29 @@ pub(crate) async fn planted(
     world: &Description,
     client: &Client,
     deadline: Duration,
-) -> Result<(String, Result<BTreeSet<String>, Cause>)> {
-    let root = argocd::plant(client, &world.root).await?;
-    let what = all_of(&root);
-    let settled = missing::settled(client, world, &root, &what, deadline);
+) -> Result<(Roots, Result<BTreeSet<String>, Cause>)> {
+    let roots = roots::plant(client, &world.root).await?;
+    let what = all_of(&roots);
+    let settled = missing::settled(client, world, &roots, &what, deadline);
     let up = cause::explained(client, world, Timestamp::UNIX_EPOCH, settled).await;
-    Ok((root, up))
+    Ok((roots, up))
 }
 
 /// What has to be so of a platform.
-fn all_of(root: &str) -> String {
-    format!("{root} and all its applications are Synced and Healthy")
+fn all_of(roots: &Roots) -> String {
+    format!("{roots} and all its applications are Synced and Healthy")
 }
 
 /// Waits for the platform, or for the first certain cause why it cannot come up.
 async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
     let begun = Instant::now();
-    let (root, up) = planted(world, client, PLATFORM).await?;
+    let (roots, up) = planted(world, client, PLATFORM).await?;
     let (outcome, excused) = match up {
         Ok(excused) => (Outcome::Passed, excused),
         Err(cause) => (Outcome::Failed(cause.to_string()), BTreeSet::new()),
     };
     let but: String = excused.iter().map(|workload| format!(", but for {workload}, whose image nobody has")).collect();
-    Ok(Verdict::new("platform", all_of(&root) + &but, outcome).took(begun.elapsed()))
+    Ok(Verdict::new("platform", all_of(&roots) + &but, outcome).took(begun.elapsed()))
 }
 
 /// Waits for the samples of the world, or for the certain cause why they cannot arrive.

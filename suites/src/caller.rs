@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret, ServiceAccount};
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
     core::{ApiResource, DynamicObject},
 };
@@ -198,17 +198,16 @@ impl Caller {
     /// # Panics
     /// When it is not.
     pub async fn the_platform_goes_on(&self) {
-        let (client, cloud) = (&self.subject.client, self.subject.world.cloud);
-        let store = format!("trinity-{cloud}");
-        for (api, name, reason) in [
-            (Kind::ClusterSecretStore.all(client), store.as_str(), "Valid"),
-            (Kind::ExternalSecret.within(client, "secrets-demo"), "provider-test-secret", "SecretSynced"),
-        ] {
+        for (kind, reason) in
+            [(Kind::ClusterSecretStore, "Valid"), (Kind::SecretStore, "Valid"), (Kind::ExternalSecret, "SecretSynced")]
+        {
             let ready = condition::ready_because(reason);
-            let now = api.get_opt(name).await.expect("the platform's objects can be read");
-            if ready(now.as_ref()) != Expectation::Held {
-                self.subject.refresh(&api, name).await;
-                hold(until(api, name, &self.what(&format!("{name} is {reason} again")), DEADLINE, ready).await);
+            for (api, object) in self.subject.own(kind).await {
+                let name = object.name_any();
+                if ready(Some(&object)) != Expectation::Held {
+                    self.subject.refresh(&api, &name).await;
+                    hold(until(api, &name, &self.what(&format!("{name} is {reason} again")), DEADLINE, &ready).await);
+                }
             }
         }
     }

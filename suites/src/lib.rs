@@ -4,6 +4,7 @@ pub mod application;
 pub mod caller;
 pub mod lifecycle;
 pub mod metrics;
+pub mod platform;
 pub mod snapshot;
 
 use std::{path::PathBuf, time::Duration};

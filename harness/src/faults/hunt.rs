@@ -156,7 +156,7 @@ impl Hunt<'_> {
         self.site
             .in_a_world(&wish, &self.report, async |world, client, values| {
                 let up = self.site.up(world, client, values, PLATFORM).await?;
-                let root =
+                let roots =
                     up.map_err(|cause| Failure::new(format!("bring up the platform in {}", self.cloud), cause))?;
                 let ground = Ground {
                     world,
@@ -166,7 +166,7 @@ impl Hunt<'_> {
                     copy: worlds,
                     values,
                 };
-                let patient = Patient { world, client, root };
+                let patient = Patient { world, client, roots };
                 let mut rows = Vec::new();
                 for n in 1..=self.clean {
                     rows.push(clean(&ground, &patient, n).await?);

@@ -50,7 +50,7 @@ pub fn folder() -> PathBuf {
 /// When the run could not even begin, or something of it could not be removed.
 pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
     let job = Job { clouds: trials.clouds.clone(), platform: trials.platform.clone(), ..Job::default() };
-    let subject = Subject::find(store, &job)?;
+    let subject = Subject::find(store, &job).await?;
     let mut entries = catalogue::read(&folder(), &subject.clouds)?;
     entries.retain(|entry| trials.filters.is_empty() || trials.filters.iter().any(|f| entry.title().contains(f)));
     if trials.spread {

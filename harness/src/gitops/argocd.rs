@@ -1,11 +1,6 @@
 //! Argo CD's installation from its own core manifests, with the platform's settings.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use k8s_openapi::{
     api::{
@@ -24,9 +19,8 @@ use tracing::debug;
 
 use super::manifest::{Applier, parse};
 use crate::{
-    failure::{Attempt, Failure, Result},
+    failure::{Attempt, Result},
     observe::{condition, kinds::Kind, until},
-    world::Cloud,
 };
 
 /// Namespace of Argo CD; its cluster role bindings name it.
@@ -103,44 +97,6 @@ pub async fn ready(client: &Client, deadline: Duration) -> Result<()> {
     Ok(())
 }
 
-/// File of the platform's root application for `cloud`, or for the cell of that cloud with another operator release.
-///
-/// # Errors
-/// When the platform does not have it.
-pub fn root_file(platform: &Path, cloud: Cloud, cell: Option<&str>) -> Result<PathBuf> {
-    let name = cell.map_or_else(|| "root.yaml".into(), |version| format!("root-eso-{version}.yaml"));
-    let file = platform.join("bootstrap").join(cloud.name()).join(name);
-    if file.exists() {
-        return Ok(file);
-    }
-    Err(Failure::new("find the platform's root application", format!("{} does not exist", file.display()))
-        .next("--platform names a folder with bootstrap/<cloud>/root.yaml"))
-}
-
-/// URL of the repository that the root application in the file `root` comes from.
-///
-/// # Errors
-/// When the file cannot be read or names none.
-pub fn repository(root: &Path) -> Result<String> {
-    let attempted = || format!("find the repository of {}", root.display());
-    let text = fs::read_to_string(root).attempting(attempted)?;
-    let url = |object: &DynamicObject| object.data.pointer("/spec/source/repoURL")?.as_str().map(Into::into);
-    let objects = parse(&text, &root.display().to_string())?;
-    objects.iter().find_map(url).ok_or_else(|| Failure::new(attempted(), "it has no spec.source.repoURL"))
-}
-
-/// Applies the platform's root application, the one thing that a person applies.
-///
-/// # Errors
-/// When it cannot be read or the API server refuses it.
-pub async fn plant(client: &Client, root: &Path) -> Result<String> {
-    let text = fs::read_to_string(root).attempting(|| format!("read the root application {}", root.display()))?;
-    let objects = parse(&text, &root.display().to_string())?;
-    let name = objects.iter().find_map(|o| o.metadata.name.clone()).unwrap_or_default();
-    Applier::new(client).await?.apply(objects, NAMESPACE).await?;
-    Ok(name)
-}
-
 /// Ends the operations that are under way, also those that wait for their next try: they are about commits of before.
 ///
 /// # Errors
@@ -157,14 +113,14 @@ pub async fn end_operations(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The data of `argocd-cm` as the manifests of an installation and the tree of a platform make it.
+/// The data of `argocd-cm` as the manifests of an installation and the folder of a platform's settings make it.
 ///
 /// # Errors
 /// When the platform's file cannot be read.
-pub fn settings(installed: &[DynamicObject], platform: &Path) -> Result<BTreeMap<String, String>> {
+pub fn settings(installed: &[DynamicObject], settings: &Path) -> Result<BTreeMap<String, String>> {
     let own = |o: &&DynamicObject| kind(o) == "ConfigMap" && o.metadata.name.as_deref() == Some("argocd-cm");
     let Some(mut map) = installed.iter().find(own).cloned() else { return Ok(BTreeMap::new()) };
-    merge(&mut map, &platform.join("bootstrap/argocd"))?;
+    merge(&mut map, settings)?;
     let data = map.data["data"].as_object().into_iter().flatten();
     Ok(data.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect())
 }

@@ -1,12 +1,16 @@
 //! Argo CD: its installation and what it is told.
 
 pub mod argocd;
+pub mod checkout;
 pub mod edit;
 pub mod field;
+pub mod layout;
 pub mod manifest;
 pub mod pin;
 pub mod refresh;
 pub mod render;
+pub mod roots;
 pub mod schema;
+pub mod set;
 pub mod text;
 pub mod tree;

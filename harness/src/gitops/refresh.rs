@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::{
-    Client,
+    Client, ResourceExt,
     api::{Patch, PatchParams},
     core::DynamicObject,
 };
@@ -13,11 +13,13 @@ use serde_json::json;
 use super::{argocd, manifest::MANAGER};
 use crate::{
     failure::{Attempt, Result},
-    observe::{Expectation, kinds::Kind, until},
+    observe::{Expectation, condition, kinds::Kind, until},
 };
 
 /// Annotation that asks for it; the controller removes it in the patch that writes the result.
 pub const ANNOTATION: &str = "argocd.argoproj.io/refresh";
+/// Annotation that asks for a set's applications to be made anew; the controller removes it when it has.
+const OF_SETS: &str = "argocd.argoproj.io/application-set-refresh";
 /// Time for a comparison with everything rendered anew.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -35,6 +37,25 @@ pub async fn hard(client: &Client, application: &str) -> Result<Option<DynamicOb
 /// As those of [`hard`].
 pub async fn normal(client: &Client, application: &str) -> Result<Option<DynamicObject>> {
     ask(client, application, "normal").await
+}
+
+/// Lets Argo CD make the applications of an ApplicationSet anew, and waits until it has.
+///
+/// # Errors
+/// As those of [`hard`].
+pub async fn set(client: &Client, name: &str) -> Result<()> {
+    let api = Kind::ApplicationSet.within(client, argocd::NAMESPACE);
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {OF_SETS: "true"}}}));
+    let own = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let patched = api.patch(name, &own, &patch).await;
+    patched.attempting(|| format!("ask for a refresh of ApplicationSet {name}"))?;
+    let what = format!("Argo CD has made the applications of ApplicationSet {name} anew");
+    until(api, name, &what, DEADLINE, |set| match set {
+        Some(set) if set.annotations().contains_key(OF_SETS) => Expectation::pending("the controller has not done it"),
+        set => condition::generated(set),
+    })
+    .await
+    .map(drop)
 }
 
 async fn ask(client: &Client, application: &str, how: &str) -> Result<Option<DynamicObject>> {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use super::manifest::parse;
+use super::{manifest::parse, roots, set};
 use crate::{
     command::Run,
     components::Store,
@@ -134,16 +134,17 @@ struct Parameter {
 }
 
 impl Renderer {
-    /// Gets the programs and prepares to render the platform with these chart archives.
+    /// Gets the programs and prepares to render the platform, whose settings of Argo CD are in another folder, with these
+    /// chart archives.
     ///
     /// # Errors
     /// When no source has a program, or the platform's settings cannot be read.
-    pub async fn find(store: &Store, platform: &Path, charts: Vec<PathBuf>) -> Result<Self> {
+    pub async fn find(store: &Store, platform: &Path, settings: &Path, charts: Vec<PathBuf>) -> Result<Self> {
         let program = async |name: &str| Ok::<_, Failure>(store.obtain(name).await?.path.join(name));
         Ok(Self {
             platform: platform.to_owned(),
             kustomize: program("kustomize").await?,
-            options: build_options(&platform.join("bootstrap/argocd/argocd-cm.yaml"))?,
+            options: build_options(&settings.join("argocd-cm.yaml"))?,
             helm: program("helm").await?,
             kubernetes: store.lock.component("kubernetes")?.version.clone(),
             charts,
@@ -151,7 +152,7 @@ impl Renderer {
         })
     }
 
-    /// The application in the file `root`, the applications that it consists of, and theirs in turn, parents first.
+    /// The applications of the file or folder `root`, the applications that they consist of, and theirs in turn, parents first.
     ///
     /// # Errors
     /// What cannot be rendered, and in which application.
@@ -162,25 +163,28 @@ impl Renderer {
     /// The same, with what Git says of each: one that cannot be rendered does not keep the others from it.
     ///
     /// # Errors
-    /// When the file cannot be read, or is no application.
+    /// When the root cannot be read.
     pub async fn declared(&self, root: &Path) -> Result<Vec<Declared>> {
-        let text = fs::read_to_string(root).attempting(|| format!("read the root application {}", root.display()))?;
-        let roots = parse(&text, &root.display().to_string())?;
-        let own = roots.iter().find_map(|o| o.data.pointer("/spec/source/repoURL")?.as_str().map(plain));
-        let own = own.ok_or_else(|| {
-            Failure::new("render the platform", format!("{} has no spec.source.repoURL", root.display()))
-        })?;
-        let mut waiting: VecDeque<DynamicObject> = roots.into_iter().filter(is_application).collect();
+        let own = plain(&roots::repository(root)?);
+        let makes = |object: &DynamicObject| is_application(object) || is_set(object);
+        let mut waiting: VecDeque<DynamicObject> = roots::objects(root)?.into_iter().filter(makes).collect();
         let (mut seen, mut declared) = (BTreeSet::new(), Vec::new());
         while let Some(manifest) = waiting.pop_front() {
             let name = manifest.metadata.name.clone().unwrap_or_default();
-            if !seen.insert(name.clone()) {
+            if !seen.insert((is_set(&manifest), name.clone())) {
+                continue;
+            }
+            if is_set(&manifest) {
+                match set::applications(&manifest, &self.platform) {
+                    Ok(applications) => waiting.extend(applications),
+                    Err(failure) => declared.push(Declared { manifest, rendered: Err(failure) }),
+                }
                 continue;
             }
             let rendered =
                 self.render(&name, &manifest, &own).await.attempting(|| format!("render application {name}"));
             let children = rendered.iter().flat_map(|application| &application.objects);
-            waiting.extend(children.filter(|o| is_application(o)).cloned());
+            waiting.extend(children.filter(|o| makes(o)).cloned());
             declared.push(Declared { manifest, rendered });
         }
         Ok(declared)
@@ -366,7 +370,7 @@ fn escape(value: &str) -> String {
 }
 
 /// All plain manifests of a folder as one text.
-fn manifests(folder: &Path, recurse: bool) -> Result<String> {
+pub(super) fn manifests(folder: &Path, recurse: bool) -> Result<String> {
     let attempted = || format!("read the manifests in {}", folder.display());
     let mut texts = Vec::new();
     for entry in WalkDir::new(folder).max_depth(if recurse { usize::MAX } else { 1 }).sort_by_file_name() {
@@ -406,8 +410,16 @@ fn is_test(object: &DynamicObject) -> bool {
     hook.is_some_and(|hook| hook.split(',').all(|hook| hook.trim().starts_with("test")))
 }
 
-fn is_application(object: &DynamicObject) -> bool {
-    object.types.as_ref().is_some_and(|t| t.kind == "Application" && t.api_version.starts_with("argoproj.io/"))
+pub(super) fn is_application(object: &DynamicObject) -> bool {
+    is(object, "Application")
+}
+
+pub(super) fn is_set(object: &DynamicObject) -> bool {
+    is(object, "ApplicationSet")
+}
+
+fn is(object: &DynamicObject, kind: &str) -> bool {
+    object.types.as_ref().is_some_and(|t| t.kind == kind && t.api_version.starts_with("argoproj.io/"))
 }
 
 /// Kind, namespace and name.

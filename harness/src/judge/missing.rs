@@ -12,27 +12,36 @@ use kube::{
 
 use crate::{
     failure::{Failure, Result},
-    gitops::argocd,
-    observe::{condition, key, kinds::Kind, until_all, wait},
+    gitops::{argocd, roots::Roots},
+    observe::{condition, key, kinds::Kind, until, until_all, wait},
     world::Description,
 };
 
-/// Waits until the application `root` and all its applications are Synced and Healthy, but for workloads whose images no
-/// source has. Returns these, as `Deployment namespace/name`.
+/// Waits until all of the platform's roots and all their applications are Synced and Healthy, but for workloads whose images
+/// no source has. Returns these, as `Deployment namespace/name`.
 ///
 /// # Errors
 /// At the deadline, with the last state; or when a watch is refused.
 pub async fn settled(
     client: &Client,
     world: &Description,
-    root: &str,
+    roots: &Roots,
     what: &str,
     deadline: Duration,
 ) -> Result<BTreeSet<String>> {
     let excused = RefCell::new(BTreeSet::new());
-    let claim = condition::tree_settled(format!("{}/{root}", argocd::NAMESPACE), &excused);
+    let full = |names: &[String]| names.iter().map(|name| format!("{}/{name}", argocd::NAMESPACE)).collect();
+    let claim = condition::trees_settled(full(&roots.applications), full(&roots.sets), &excused);
+    let settled = async {
+        let sets = Kind::ApplicationSet.within(client, argocd::NAMESPACE);
+        for set in &roots.sets {
+            let what = format!("ApplicationSet {set} has made its applications");
+            until(sets.clone(), set, &what, deadline, condition::generated).await?;
+        }
+        until_all(Kind::Application.all(client), what, deadline, claim).await
+    };
     tokio::select! {
-        settled = until_all(Kind::Application.all(client), what, deadline, claim) => settled?,
+        settled = settled => settled?,
         failure = excuse(client, world, &excused) => return Err(failure),
     }
     Ok(excused.into_inner())

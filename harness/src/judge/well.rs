@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     failure::{Attempt, Result},
-    gitops::{argocd, refresh},
+    gitops::{argocd, refresh, roots::Roots},
     judge::{cause::Cause, metrics, missing},
     observe::{Expectation, Objects, condition::is_ready, forced, key, kinds::Kind, until, until_all},
     world::{Description, OWN},
@@ -39,8 +39,8 @@ pub struct Patient<'a> {
     pub world: &'a Description,
     /// Its API server.
     pub client: &'a Client,
-    /// Name of the root application.
-    pub root: String,
+    /// Its roots.
+    pub roots: Roots,
 }
 
 impl Patient<'_> {
@@ -69,15 +69,20 @@ impl Patient<'_> {
         let api = Kind::Application.within(self.client, argocd::NAMESPACE);
         let short = &commit[..commit.len().min(7)];
         // The root first: the children are compared with what it has applied, also with their project.
-        refresh::normal(self.client, &self.root).await?;
-        let what = format!("the root has applied commit {short}");
-        until(api.clone(), &self.root, &what, deadline, |root| match root {
-            Some(root) => compared(&root.data, commit).and(applied(&root.data)),
-            None => Expectation::refuted("it does not exist"),
-        })
-        .await?;
+        for set in &self.roots.sets {
+            refresh::set(self.client, set).await?;
+        }
+        for root in &self.roots.applications {
+            refresh::normal(self.client, root).await?;
+            let what = format!("the root {root} has applied commit {short}");
+            until(api.clone(), root, &what, deadline, |root| match root {
+                Some(root) => compared(&root.data, commit).and(applied(&root.data)),
+                None => Expectation::refuted("it does not exist"),
+            })
+            .await?;
+        }
         let children = self.own(&api).await?;
-        let asked = children.iter().map(ResourceExt::name_any).filter(|name| *name != self.root);
+        let asked = children.iter().map(ResourceExt::name_any).filter(|name| !self.roots.applications.contains(name));
         try_join_all(asked.map(async |name| refresh::normal(self.client, &name).await)).await?;
         let what = format!("all applications are compared with commit {short}");
         let names: BTreeSet<String> = children.iter().map(key).collect();
@@ -91,7 +96,7 @@ impl Patient<'_> {
         };
         until_all(api, &what, deadline, claim).await?;
         let what = "all applications are Synced and Healthy";
-        missing::settled(self.client, self.world, &self.root, what, deadline).await.map(|_| ())
+        missing::settled(self.client, self.world, &self.roots, what, deadline).await.map(|_| ())
     }
 
     /// The operator validates every store and reads every secret again.
@@ -99,15 +104,17 @@ impl Patient<'_> {
     /// # Errors
     /// When it does not until the deadline.
     pub async fn read_again(&self, deadline: Duration) -> Result<()> {
-        let stores = Kind::ClusterSecretStore.all(self.client);
-        for store in self.own(&stores).await? {
-            let name = store.name_any();
-            forced::look(&stores, &name).await?;
-            until(stores.clone(), &name, &format!("the store {name} is ready"), deadline, |store| match store {
-                Some(store) if !is_ready(&store.data) => Expectation::pending("it is not ready"),
-                _ => Expectation::Held,
-            })
-            .await?;
+        for kind in [Kind::ClusterSecretStore, Kind::SecretStore] {
+            for store in self.own(&kind.all(self.client)).await? {
+                let stores = kind.within(self.client, &store.namespace().unwrap_or_default());
+                let name = store.name_any();
+                forced::look(&stores, &name).await?;
+                until(stores, &name, &format!("the store {name} is ready"), deadline, |store| match store {
+                    Some(store) if !is_ready(&store.data) => Expectation::pending("it is not ready"),
+                    _ => Expectation::Held,
+                })
+                .await?;
+            }
         }
         let secrets = self.own(&Kind::ExternalSecret.all(self.client)).await?;
         forced::read_again(self.client, &secrets, deadline).await

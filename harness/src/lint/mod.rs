@@ -11,12 +11,7 @@ use std::{
 use crate::{
     components::Store,
     failure::{Attempt, Failure, Result},
-    gitops::{
-        argocd, manifest,
-        render::{Application, Renderer},
-        schema::Schemas,
-        tree::Tree,
-    },
+    gitops::{argocd, manifest, render::Application, schema::Schemas, tree::Tree},
     judge::finding::Finding,
     run::{Job, Subject},
     world::Cloud,
@@ -92,15 +87,14 @@ async fn charts(store: &Store, wanted: Vec<String>) -> Result<(Vec<String>, Vec<
 impl Platform {
     async fn read(store: &Store, question: &Question) -> Result<Self> {
         let Question { platform, clouds, operators } = question.clone();
-        let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() })?;
+        let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
         let (operators, charts) = charts(store, operators).await?;
-        let renderer = Renderer::find(store, &subject.platform, charts).await?;
+        let renderer = subject.renderer(store, charts).await?;
         let mut clouds = Vec::new();
         for cloud in &subject.clouds {
             // The manifests are those that go with the first release: its cell, when the platform has one.
             let cell = operators.first().map(String::as_str);
-            let root = argocd::root_file(&subject.platform, *cloud, cell);
-            let root = root.or_else(|_| argocd::root_file(&subject.platform, *cloud, None))?;
+            let root = subject.root(*cloud, cell).or_else(|_| subject.root(*cloud, None))?;
             let mut applications = Vec::new();
             for application in renderer.applications(&root).await? {
                 let tree = Tree::of(&subject.platform, &application)?;
@@ -117,7 +111,7 @@ impl Platform {
             let own = Schemas::of(&renderer.stock("external-secrets", &version).await?);
             releases.push((version, own.or(&common)));
         }
-        let settings = argocd::settings(&installed, &subject.platform)?;
+        let settings = argocd::settings(&installed, &subject.settings())?;
         Ok(Self { clouds, settings, releases })
     }
 }

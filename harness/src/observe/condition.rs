@@ -48,18 +48,59 @@ pub fn synced_and_healthy(application: Option<&DynamicObject>) -> Expectation {
     Expectation::Pending(why)
 }
 
-/// The application `root` (`namespace/name`), the applications that it consists of, and theirs in turn, are Synced and
-/// Healthy, but for the `excused` workloads, such as `Deployment observability/grafana`, and what waits for them.
-pub fn tree_settled(root: String, excused: &RefCell<BTreeSet<String>>) -> impl Fn(&Objects) -> Expectation {
-    move |applications| tree(&root, applications, &excused.borrow())
+/// These applications (`namespace/name`) and those of these ApplicationSets, the applications that they consist of, and
+/// theirs in turn, are Synced and Healthy, but for the `excused` workloads, such as `Deployment observability/grafana`, and
+/// what waits for them.
+pub fn trees_settled(
+    roots: Vec<String>,
+    sets: Vec<String>,
+    excused: &RefCell<BTreeSet<String>>,
+) -> impl Fn(&Objects) -> Expectation {
+    move |applications| {
+        let excused = excused.borrow();
+        let trees = roots.iter().map(|root| tree(root, applications, &excused));
+        let made = sets.iter().map(|set| made(set, applications, &excused));
+        trees.chain(made).fold(Expectation::Held, Expectation::and)
+    }
+}
+
+/// The applications that an ApplicationSet has made, of which there is at least one.
+fn made(set: &str, applications: &Objects, excused: &BTreeSet<String>) -> Expectation {
+    let by = |application: &DynamicObject| {
+        let namespace = application.metadata.namespace.as_deref().unwrap_or_default();
+        let owners = application.metadata.owner_references.iter().flatten();
+        owners.filter(|o| o.kind == "ApplicationSet").any(|o| format!("{namespace}/{}", o.name) == set)
+    };
+    let mut trees =
+        applications.iter().filter(|(_, a)| by(a)).map(|(name, _)| tree(name, applications, excused)).peekable();
+    match trees.peek() {
+        Some(_) => trees.fold(Expectation::Held, Expectation::and),
+        None => Expectation::Pending(format!("ApplicationSet {set} has made no application")),
+    }
+}
+
+/// An ApplicationSet has made all that it has to.
+pub fn generated(set: Option<&DynamicObject>) -> Expectation {
+    let Some(set) = set else { return Expectation::pending("it does not exist") };
+    let conditions = set.data["status"]["conditions"].as_array();
+    let conditions: Vec<&Value> = conditions.into_iter().flatten().collect();
+    let has = |kind: &str| conditions.iter().find(|c| c["type"] == kind && c["status"] == "True");
+    let told = |condition: &Value| condition["message"].as_str().unwrap_or("unknown").to_owned();
+    match (has("ResourcesUpToDate"), has("ErrorOccurred")) {
+        (Some(_), None) => Expectation::Held,
+        (_, Some(error)) => Expectation::Pending(told(error)),
+        (None, None) => Expectation::pending("its controller has not finished with it"),
+    }
 }
 
 fn tree(name: &str, applications: &Objects, excused: &BTreeSet<String>) -> Expectation {
     let application = applications.get(name);
     let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
     let resources: Vec<&Value> = resources.into_iter().flatten().collect();
-    let children = resources.iter().filter(|r| r["kind"] == "Application").map(|r| full_name(r));
-    let children: Vec<Expectation> = children.map(|child| tree(&child, applications, excused)).collect();
+    let named = |kind: &'static str| resources.iter().filter(move |r| r["kind"] == kind).map(|r| full_name(r));
+    let children = named("Application").map(|child| tree(&child, applications, excused));
+    let made = named("ApplicationSet").map(|set| made(&set, applications, excused));
+    let children: Vec<Expectation> = children.chain(made).collect();
     let own = match synced_and_healthy(application) {
         Expectation::Pending(_) if application.is_some_and(|a| waits_for_excused_only(a, &resources, excused)) => {
             Expectation::Held
@@ -248,7 +289,7 @@ mod tests {
                 "sync": {"status": "Synced"}, "health": {"status": health}, "resources": resources}}))
         };
         let excused = RefCell::new(BTreeSet::new());
-        let claim = tree_settled("argocd/root".into(), &excused);
+        let claim = trees_settled(vec!["argocd/root".into()], Vec::new(), &excused);
         let mut objects = Objects::from([("argocd/root".to_owned(), application("Healthy", &["child"]))]);
         assert_eq!(claim(&objects), Expectation::pending("application argocd/child: it does not exist"));
         objects.insert("argocd/child".into(), application("Progressing", &[]));
@@ -259,6 +300,36 @@ mod tests {
     }
 
     #[test]
+    fn a_set_is_what_it_has_made() {
+        let excused = RefCell::new(BTreeSet::new());
+        let claim = trees_settled(Vec::new(), vec!["argocd/set".into()], &excused);
+        let application = |owner: &str, health: &str| {
+            let owners = json!([{"apiVersion": "a", "kind": "ApplicationSet", "name": owner, "uid": "u"}]);
+            object(json!({"metadata": {"name": "x", "namespace": "argocd", "ownerReferences": owners},
+                "status": {"sync": {"status": "Synced"}, "health": {"status": health}}}))
+        };
+        let mut objects = Objects::from([("argocd/other".to_owned(), application("other", "Healthy"))]);
+        assert_eq!(claim(&objects), Expectation::pending("ApplicationSet argocd/set has made no application"));
+        objects.insert("argocd/a".into(), application("set", "Healthy"));
+        assert_eq!(claim(&objects), Expectation::Held);
+        objects.insert("argocd/b".into(), application("set", "Missing"));
+        assert!(matches!(claim(&objects), Expectation::Pending(_)));
+
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "message": "m"});
+        let set = |conditions: Value| {
+            generated(Some(&object(json!({"metadata": {"name": "s"}, "status": {"conditions": conditions}}))))
+        };
+        assert_eq!(
+            set(json!([condition("ResourcesUpToDate", "True"), condition("ErrorOccurred", "False")])),
+            Expectation::Held
+        );
+        assert_eq!(set(json!([condition("ErrorOccurred", "True")])), Expectation::pending("m"));
+        assert!(
+            matches!(set(json!([])), Expectation::Pending(_)) && matches!(generated(None), Expectation::Pending(_))
+        );
+    }
+
+    #[test]
     fn an_excuse_is_for_one_workload() {
         let resource = |kind: &str, name: &str, health: &str| json!({"kind": kind, "namespace": "a", "name": name, "status": "Synced", "health": {"status": health}});
         let with = |sync: &str, resources: Value| {
@@ -266,7 +337,7 @@ mod tests {
             Objects::from([("a/root".to_owned(), object(json!({"metadata": {"name": "root"}, "status": status})))])
         };
         let excused = RefCell::new(BTreeSet::from(["Deployment a/one".to_owned()]));
-        let claim = tree_settled("a/root".into(), &excused);
+        let claim = trees_settled(vec!["a/root".into()], Vec::new(), &excused);
         let one = resource("Deployment", "one", "Progressing");
         assert_eq!(claim(&with("Synced", json!([one, resource("Deployment", "two", "Healthy")]))), Expectation::Held);
         for (sync, resources) in [

@@ -10,6 +10,8 @@ use kube::{
 pub enum Kind {
     /// argoproj.io/v1alpha1 Application.
     Application,
+    /// argoproj.io/v1alpha1 ApplicationSet.
+    ApplicationSet,
     /// external-secrets.io/v1 ClusterSecretStore.
     ClusterSecretStore,
     /// external-secrets.io/v1 ExternalSecret.
@@ -23,6 +25,7 @@ impl Kind {
     pub fn resource(self) -> ApiResource {
         let (group, version, kind) = match self {
             Self::Application => ("argoproj.io", "v1alpha1", "Application"),
+            Self::ApplicationSet => ("argoproj.io", "v1alpha1", "ApplicationSet"),
             Self::ClusterSecretStore => ("external-secrets.io", "v1", "ClusterSecretStore"),
             Self::ExternalSecret => ("external-secrets.io", "v1", "ExternalSecret"),
             Self::SecretStore => ("external-secrets.io", "v1", "SecretStore"),

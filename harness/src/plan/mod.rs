@@ -11,8 +11,9 @@ use self::shape::Shape;
 use crate::{
     backend::Backend,
     components::Store,
+    defects,
     failure::{Attempt, Result},
-    gitops::{argocd, render::Renderer},
+    gitops::roots,
     run::{Job, Subject},
     world::Cloud,
 };
@@ -32,7 +33,7 @@ pub struct Question {
 /// When the platform has no root application, or what is declared beside it cannot be read.
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform } = question.clone();
-    let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() })?;
+    let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
     // The charts are those of the component lock that a source has; one that none has is told with its application.
     let mut charts = Vec::new();
     for (version, release) in &store.lock.operator.release {
@@ -40,16 +41,16 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
             charts.push(chart.path.join(format!("external-secrets-{version}.tgz")));
         }
     }
-    let renderer = Renderer::find(store, &subject.platform, charts).await?;
+    let renderer = subject.renderer(store, charts).await?;
     let mut whole = true;
     for cloud in &subject.clouds {
-        let root = argocd::root_file(&subject.platform, *cloud, None)?;
+        let root = subject.root(*cloud, None)?;
         let shape = Shape::of(*cloud, &renderer.declared(&root).await?);
-        println!("{cloud}: {}, in the repository {}\n", root.display(), argocd::repository(&root)?);
+        println!("{cloud}: {}, in the repository {}\n", root.display(), roots::repository(&root)?);
         println!("{}\n", table(["application", "wave", "source", "objects"], &shape.applications));
         println!("{}\n", table(["store", "provider", "identity"], &shape.stores));
         println!("{}\n", table(["external secret", "store", "keys in the backend"], &shape.secrets));
-        let file = subject.worlds.join(format!("{cloud}.yaml"));
+        let file = subject.declared(*cloud);
         let mut missing = shape.missing.clone();
         missing.extend(undeclared(*cloud, &file, &shape.keys)?);
         for image in &shape.images {
@@ -66,6 +67,11 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
         }
         println!();
         whole &= missing.is_empty();
+    }
+    let operator = &store.lock.operator.pinned;
+    println!("known upstream, with external-secrets {operator} and what else worlds are made of:");
+    for defect in defects::of_world(&store.lock, operator, &subject.clouds)? {
+        println!("- {defect}");
     }
     Ok(whole)
 }

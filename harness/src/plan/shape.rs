@@ -83,9 +83,6 @@ impl Shape {
             _ if UNJUDGED.contains(&kind) || version.starts_with(GENERATORS) => {
                 self.missing.push(format!("{kind} {name}: it runs, and nothing is judged of it"));
             }
-            "ApplicationSet" => {
-                self.missing.push(format!("{kind} {name}: its applications are not rendered beforehand"));
-            }
             _ => {}
         }
         for list in ["initContainers", "containers"] {

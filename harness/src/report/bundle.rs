@@ -38,7 +38,9 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
     };
     for (kind, name) in [
         (Kind::Application, "applications.yaml"),
+        (Kind::ApplicationSet, "application-sets.yaml"),
         (Kind::ClusterSecretStore, "cluster-secret-stores.yaml"),
+        (Kind::SecretStore, "secret-stores.yaml"),
         (Kind::ExternalSecret, "external-secrets.yaml"),
     ] {
         let list = kind.all(client).list(&ListParams::default()).await;

@@ -28,8 +28,13 @@ pub async fn secrets(client: &Client, world: &Description) -> Vec<[String; 4]> {
             let own = |namespace: &str| namespace.starts_with(OWN);
             for object in list.into_iter().filter(|o| !o.metadata.namespace.as_deref().is_some_and(own)) {
                 let namespace = object.metadata.namespace.clone().unwrap_or_default();
-                let store = object.data["spec"]["secretStoreRef"]["name"].as_str().unwrap_or_default().to_owned();
-                let state = match Kind::ClusterSecretStore.all(client).get_opt(&store).await {
+                let reference = &object.data["spec"]["secretStoreRef"];
+                let store = reference["name"].as_str().unwrap_or_default().to_owned();
+                let kind = match reference["kind"].as_str() {
+                    Some("ClusterSecretStore") => Kind::ClusterSecretStore,
+                    _ => Kind::SecretStore,
+                };
+                let state = match kind.within(client, &namespace).get_opt(&store).await {
                     Ok(Some(store)) => ready(&store),
                     Ok(None) => "missing".into(),
                     Err(e) => e.to_string(),

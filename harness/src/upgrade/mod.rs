@@ -10,12 +10,17 @@ use std::path::PathBuf;
 
 use crate::{
     components::{Missing, Store},
+    defects,
     failure::{Failure, Result},
     judge::verdict::Conclusion,
+    report::terminal,
     run::{Job, Subject},
     site::Trials,
     world::Cloud,
 };
+
+/// The component that is upgraded, by its upstream name.
+const OPERATOR: &str = "external-secrets";
 
 /// Which upgrade to try.
 #[derive(Clone, Debug)]
@@ -46,10 +51,17 @@ pub async fn run(store: &Store, question: &Question) -> Result<Conclusion> {
     }
     let job =
         Job { clouds: clouds.clone(), platform: platform.clone(), operator: Some(from.to_owned()), ..Job::default() };
-    let subject = Subject::find(store, &job)?;
+    let subject = Subject::find(store, &job).await?;
     let trials = Trials { store, subject: &subject, operators: (Some(from), &[to]), phase: "upgrade", report };
     let clouds: Vec<&str> = subject.clouds.iter().map(|cloud| cloud.name()).collect();
     let (tree, clouds) = (subject.platform.display(), clouds.join(", "));
+    for (release, other, what) in [(from, to.as_str(), "left behind"), (to, from, "new with it")] {
+        let others = defects::of(OPERATOR, other, &subject.clouds)?;
+        let own = defects::of(OPERATOR, release, &subject.clouds)?;
+        for defect in own.iter().filter(|defect| !others.iter().any(|other| other.id == defect.id)) {
+            terminal::print(format!("known upstream, {what}: {defect}"));
+        }
+    }
     let headline = format!("upgrade of external-secrets {from} to {to}, platform {tree}, clouds {clouds}");
     trials
         .side_by_side(

@@ -93,12 +93,12 @@ impl Rollout<'_> {
         let verdicts = self.site.in_a_world(&wish, &self.report, async |world, client, values| {
             let begun = Instant::now();
             let settled = format!("the platform works with external-secrets {}", self.from);
-            let root = match self.site.up(world, client, values, PLATFORM).await? {
-                Ok(root) => root,
+            let roots = match self.site.up(world, client, values, PLATFORM).await? {
+                Ok(roots) => roots,
                 Err(cause) => return Ok(vec![Verdict::new("before", settled, Outcome::Failed(cause.to_string()))]),
             };
             let mut verdicts = vec![Verdict::new("before", settled, Outcome::Passed).took(begun.elapsed())];
-            let patient = Patient { world, client, root };
+            let patient = Patient { world, client, roots };
             let mut stage = Stage { patient, before: BTreeMap::new() };
             verdicts.extend(self.there_and_back(&mut stage).await?);
             let redactor = Redactor::new(values.values().cloned());

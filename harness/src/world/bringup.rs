@@ -40,7 +40,7 @@ use crate::{
     },
     components::cache::hash_bytes,
     failure::{Attempt, Failure, Result},
-    gitops::argocd,
+    gitops::{argocd, layout::Layout, roots},
     observe::{answered, condition, until},
     workspace,
 };
@@ -62,6 +62,8 @@ pub struct Wish {
     pub cloud: Cloud,
     /// Working tree of the platform.
     pub platform: PathBuf,
+    /// Where things are in it.
+    pub layout: Layout,
     /// File with the cloud's declared set-up.
     pub declared: PathBuf,
     /// File with Grafana Cloud's declared set-up.
@@ -116,14 +118,18 @@ impl World {
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
         write(&path("gateway.crt"), &minted.certificate, 0o644)?;
         write(&path("gateway.key"), &minted.key, 0o600)?;
-        let root = argocd::root_file(&wish.platform, wish.cloud, parts.operator.cell())?;
+        let root = wish.layout.root(&wish.platform, wish.cloud, parts.operator.cell())?;
         let mut repositories = Vec::new();
         for (tree, bare, url) in [
-            (wish.platform.clone(), path(description::PLATFORM), argocd::repository(&root)?),
+            (wish.platform.clone(), path(description::PLATFORM), roots::repository(&root)?),
             (workspace().join(SUITES), path(description::SUITES), SUITES_URL.into()),
         ] {
             git::snapshot(&tree, &bare).await.attempting(|| format!("take a snapshot of {}", tree.display()))?;
             repositories.push(repository(&url, bare)?);
+        }
+        for revision in roots::revisions(&root)? {
+            let named = git::alias(&path(description::PLATFORM), &revision).await;
+            named.attempting(|| format!("serve the platform as {revision}, which its root follows"))?;
         }
         let gateway = config::Config {
             https: (network.node(), 443).into(),
@@ -192,6 +198,7 @@ impl World {
             jwks,
             token_key: path("pki/sa.key"),
             platform: wish.platform.clone(),
+            settings: wish.platform.join(&wish.layout.settings),
             root,
             operator: parts.operator.clone(),
             missing: parts.missing.clone(),
@@ -307,8 +314,7 @@ impl Description {
             let api: Api<v1::Node> = Api::all(client.clone());
             until(api, name, &format!("{name} is Ready"), STEP, condition::ready_node).await
         });
-        let settings = self.platform.join("bootstrap/argocd");
-        let install = argocd::install(client, manifests, &settings, &self.run);
+        let install = argocd::install(client, manifests, &self.settings, &self.run);
         tokio::try_join!(try_join_all(nodes), install)?;
         argocd::ready(client, STEP).await
     }

@@ -29,6 +29,15 @@ impl Cloud {
             Self::Azure => "azure",
         }
     }
+
+    /// Its provider's field in stores of External Secrets.
+    pub const fn provider(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Gcp => "gcpsm",
+            Self::Azure => "azurekv",
+        }
+    }
 }
 
 impl fmt::Display for Cloud {

@@ -54,8 +54,10 @@ pub struct Description {
     pub token_key: PathBuf,
     /// Working tree of the platform under test.
     pub platform: PathBuf,
-    /// The platform's root application.
+    /// The platform's root, a file or a folder.
     pub root: PathBuf,
+    /// Folder with the platform's settings of Argo CD.
+    pub settings: PathBuf,
     /// The operator under test.
     pub operator: Operator,
     /// Optional images that no source has: what needs one cannot work in this world.

@@ -12,6 +12,7 @@ mod killed;
 mod leaks;
 mod lint;
 mod machine;
+mod platforms;
 mod refusals;
 mod upgrade;
 mod verify;

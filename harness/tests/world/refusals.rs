@@ -4,7 +4,10 @@ use std::{os::unix::process::CommandExt, process::Command};
 
 use rstest::rstest;
 
-use crate::machine::{Machine, Told};
+use crate::{
+    machine::{Machine, Told},
+    platforms::FLEET,
+};
 
 /// `nobody`, on Debian.
 const NOBODY: u32 = 65534;
@@ -74,8 +77,8 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
 /// What was asked for in vain is said at once, before anything is made.
 #[rstest]
 #[case::platform(&["--platform", "/nonexistent"], "find the platform /nonexistent")]
-#[case::root_application(&["--platform", "/usr/share"], "/usr/share/bootstrap/aws/root.yaml does not exist")]
-#[case::cloud(&["--cloud", "gcp", "--platform", "/usr/share"], "/usr/share/bootstrap/gcp/root.yaml does not exist")]
+#[case::root(&["--platform", "/etc/apt"], "no file below /etc/apt has an Application")]
+#[case::cloud(&["--cloud", "gcp", "--platform", FLEET], "it has one for aws only")]
 #[case::fault(&["--fault", "nonsense"], "it has branch-missing, chart-not-permitted, ")]
 #[case::no_node(&["--nodes", "0"], "a world has 1 to 8")]
 #[case::node_size(&["--node-cpu", "999"], "a node of this machine has up to ")]

@@ -30,8 +30,13 @@ impl Hierarchies {
         let mounts = parse(&text);
         let unified = mounts.iter().all(|m| m.kind == "cgroup2");
         let found = Self { unified, mounts: mounts.into_iter().map(|m| m.point).collect() };
-        let controllers = fs::read_to_string("/proc/cgroups").attempting(|| "read /proc/cgroups".into())?;
-        let missing = missing(&controllers);
+        let read = |file: PathBuf| fs::read_to_string(&file).attempting(|| format!("read {}", file.display()));
+        // Newer kernels list in /proc/cgroups only what version 1 could mount.
+        let available = match found.mounts.first().filter(|_| unified) {
+            Some(mount) => read(mount.join("cgroup.controllers"))?.split_whitespace().map(Into::into).collect(),
+            None => enabled(&read("/proc/cgroups".into())?),
+        };
+        let missing: Vec<&str> = NEEDED.into_iter().filter(|need| !available.iter().any(|a| a == need)).collect();
         if found.mounts.is_empty() || !missing.is_empty() {
             return Err(Failure::new(
                 "use control groups",
@@ -222,11 +227,9 @@ fn parse(mountinfo: &str) -> Vec<Mount> {
         .collect()
 }
 
-/// Needed controllers that `/proc/cgroups` does not list as enabled.
-fn missing(controllers: &str) -> Vec<&'static str> {
-    let enabled: Vec<&str> =
-        controllers.lines().filter(|l| l.ends_with("\t1")).filter_map(|l| l.split('\t').next()).collect();
-    NEEDED.into_iter().filter(|c| !enabled.contains(c)).collect()
+/// The controllers that `/proc/cgroups` lists as enabled.
+fn enabled(controllers: &str) -> Vec<String> {
+    controllers.lines().filter(|l| l.ends_with("\t1")).filter_map(|l| l.split('\t').next()).map(Into::into).collect()
 }
 
 #[cfg(test)]
@@ -243,8 +246,8 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_controller_is_missing() {
+    fn a_disabled_controller_is_not_enabled() {
         let text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t2\t1\ncpuset\t2\t2\t1\nmemory\t3\t1\t0\npids\t8\t3\t1\n";
-        assert_eq!(missing(text), ["memory"]);
+        assert_eq!(enabled(text), ["cpu", "cpuset", "pids"]);
     }
 }

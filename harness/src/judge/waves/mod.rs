@@ -30,7 +30,7 @@ pub const GROUP: &str = "waves";
 /// # Errors
 /// When the platform cannot be rendered, or the log or Argo CD's settings cannot be read.
 pub async fn verdict(store: &Store, parts: &Parts, world: &Description, client: &Client) -> Result<Verdict> {
-    let renderer = Renderer::find(store, &world.platform, parts.charts.clone()).await?;
+    let renderer = Renderer::find(store, &world.platform, &world.settings, parts.charts.clone()).await?;
     let mut applications = Vec::new();
     for application in renderer.applications(&world.root).await? {
         let tree = Tree::of(&world.platform, &application)?;
