@@ -107,7 +107,7 @@ mod tests {
         assert!(!has("2.9.0", "null-byte-policy-default") && has("2.9.0", "strategy-defaults-gone"));
         assert!(has("2.4.1", "scheduled-deletion-as-error"));
         assert!(!ids("external-secrets", "2.4.1", &[Cloud::Gcp]).contains("scheduled-deletion-as-error"));
-        assert_eq!(ids("argo-cd", "3.3.7", &Cloud::ALL).contains("no-periodic-refresh"), true);
+        assert!(ids("argo-cd", "3.3.7", &Cloud::ALL).contains("no-periodic-refresh"));
         assert!(of("argo-cd", "three", &Cloud::ALL).is_err());
     }
 

@@ -114,7 +114,7 @@ fn found(platform: &Path) -> Result<BTreeMap<Cloud, PathBuf>> {
             .next(format!("name them in {}: `roots: {{aws: path/of/a/file/or/folder}}`", platform.join(FILE).display()))
     };
     let makers = makers(platform)?;
-    let led: BTreeSet<&PathBuf> = makers.iter().flat_map(|(_, paths)| paths).collect();
+    let led: BTreeSet<&PathBuf> = makers.values().flatten().collect();
     let mut roots: BTreeMap<Cloud, PathBuf> = BTreeMap::new();
     for (file, paths) in makers.iter().filter(|(file, _)| !led.iter().any(|path| file.starts_with(path))) {
         let clouds = clouds(platform, paths)?;
