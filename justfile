@@ -25,3 +25,9 @@ emulators *args:
 # How fast each emulator gives a secret, beside LocalStack and moto, and takes samples, beside Prometheus.
 bench:
     cargo bench -p trinity-e2e
+
+# Checks the workflows and the scripts of .github; needs Debian's shellcheck.
+actionlint:
+    go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+    shellcheck .github/*.sh
+    python3 -m unittest discover --start-directory .github/tests --pattern '*_test.py'
