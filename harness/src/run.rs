@@ -1,6 +1,7 @@
 //! The main job: worlds of all clouds side by side, each judged by itself, and one report.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Instant,
@@ -97,7 +98,7 @@ async fn conduct(
     let report = report::folder(&job.report, run)?;
     phases.next("components");
     let (parts, nextest) = uninterrupted(async {
-        let parts = Parts::find(store, job.operator.as_deref(), &[]).await?;
+        let parts = Parts::find(store, job.operator.as_deref(), &subject.pinned, &[]).await?;
         Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
     })
     .await?;
@@ -186,6 +187,8 @@ pub(crate) struct Subject {
     pub(crate) worlds: PathBuf,
     /// The clouds, in the order of reports.
     pub(crate) clouds: Vec<Cloud>,
+    /// Release of External Secrets that the platform pins.
+    pub(crate) pinned: String,
     faults: Vec<String>,
     nodes: Asked,
 }
@@ -206,6 +209,7 @@ impl Subject {
             worlds: layout.clouds.clone(),
             layout,
             clouds: job.clouds.clone(),
+            pinned: store.lock.operator.pinned.clone(),
             faults: job.faults.clone(),
             nodes: job.nodes,
         };
@@ -214,6 +218,9 @@ impl Subject {
         subject.clouds.dedup();
         if subject.clouds.is_empty() {
             subject.clouds = subject.all()?;
+        }
+        if let Some(pinned) = subject.pin()? {
+            subject.pinned = pinned;
         }
         for cloud in &subject.clouds {
             subject.root(*cloud, None)?;
@@ -240,6 +247,19 @@ impl Subject {
         };
         let clouds = found(&Cloud::ALL, &|cloud| self.root(cloud, None).map(|_| ()))?;
         found(&clouds, &|cloud| self.fault(cloud).map(|_| ()))
+    }
+
+    /// The release of External Secrets that the platform pins for all of these clouds; nothing where its files do not say it
+    /// plainly.
+    fn pin(&self) -> Result<Option<String>> {
+        let pins = self.clouds.iter().map(|cloud| self.layout.pins(&self.platform, *cloud, "external-secrets"));
+        let pins: BTreeSet<String> = pins.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        if pins.len() > 1 {
+            let seen = format!("it pins {}", pins.into_iter().collect::<Vec<_>>().join(" and "));
+            return Err(Failure::new("find the platform's release of External Secrets", seen)
+                .next("a run has one: test the clouds one by one with --cloud"));
+        }
+        Ok(pins.into_iter().next())
     }
 
     /// The suites that the world in this place of the report leaves out: other worlds of the run try them, or they are about

@@ -76,7 +76,7 @@ impl Trials<'_> {
             let report = report::folder(self.report, run)?;
             phases.next("components");
             let (operator, others) = self.operators;
-            let parts = uninterrupted(Parts::find(store, operator, others)).await?;
+            let parts = uninterrupted(Parts::find(store, operator, &self.subject.pinned, others)).await?;
             let headline = headline(&parts);
             terminal::print(&headline);
             phases.next("metrics");

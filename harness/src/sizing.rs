@@ -45,11 +45,11 @@ struct Workload {
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform, nodes } = question.clone();
     let subject = Subject::find(store, &Job { clouds, platform, nodes, ..Job::default() }).await?;
-    let operator = store.operator(None).await?;
+    let operator = store.operator(None, &subject.pinned).await?;
     if operator.stands_in.is_some() {
-        println!("external-secrets {} is sized in the place of {}", operator.version, store.lock.operator.pinned);
+        println!("external-secrets {} is sized in the place of {}", operator.version, subject.pinned);
     }
-    let cell = (operator.version != store.lock.operator.pinned).then_some(operator.version.as_str());
+    let cell = (operator.version != subject.pinned).then_some(operator.version.as_str());
     let installed = store.obtain("argocd-files").await?.path.join("core-install.yaml");
     let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
     let installed = manifest::parse(&text, "Argo CD")?;

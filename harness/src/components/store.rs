@@ -152,16 +152,17 @@ impl Store {
         Ok((self.images(&had).await?, missing))
     }
 
-    /// The operator: the `wanted` release, or the pinned one when a source has its chart and image, else the buildable one.
+    /// The operator: the `wanted` release, or the `pinned` one when a source has its chart and image, else the buildable one.
     ///
     /// # Errors
     /// When none can be had.
-    pub async fn operator(&self, wanted: Option<&str>) -> Result<Operator> {
-        let releases = &self.lock.operator;
-        match self.operator_release(wanted.unwrap_or(&releases.pinned)).await {
+    pub async fn operator(&self, wanted: Option<&str>, pinned: &str) -> Result<Operator> {
+        self.lock.operator_release(wanted.unwrap_or(pinned))?;
+        match self.operator_release(wanted.unwrap_or(pinned)).await {
             Err(failure) if wanted.is_none() => {
-                info!("external-secrets {} cannot be had, {} stands in", releases.pinned, releases.buildable);
-                let operator = self.operator_release(&releases.buildable).await?;
+                let buildable = &self.lock.operator.buildable;
+                info!("external-secrets {pinned} cannot be had, {buildable} stands in");
+                let operator = self.operator_release(buildable).await?;
                 Ok(Operator { stands_in: Some(failure.to_string()), ..operator })
             }
             outcome => outcome,

@@ -76,6 +76,23 @@ impl Layout {
         })
     }
 
+    /// The versions of a chart that the Applications of a cloud pin, as their files say it; what a patch makes of one is not
+    /// among them.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the platform has no root for the cloud.
+    pub fn pins(&self, platform: &Path, cloud: Cloud, chart: &str) -> Result<BTreeSet<String>> {
+        self.root(platform, cloud, None)?;
+        let documents = reached(platform, &[self.roots[&cloud].clone()])?;
+        let of = |document: &Node| {
+            let spec = document.get("spec")?;
+            let mut all = spec.get("sources").map(Node::items).unwrap_or_default().iter().chain(spec.get("source"));
+            let source = all.find(|source| source.get("chart").and_then(Node::text) == Some(chart))?;
+            source.get("targetRevision")?.text().map(Into::into)
+        };
+        Ok(documents.iter().filter(|document| makes(document)).filter_map(of).collect())
+    }
+
     /// The root of a cloud, or of the cell of that cloud with another release of the operator, which has a file of its own
     /// beside it.
     ///
@@ -188,9 +205,9 @@ fn sources(document: &Node) -> Vec<PathBuf> {
     paths.into_iter().map(fixed).filter(|path| *path != PathBuf::new()).collect()
 }
 
-/// The clouds of all stores that these folders lead to, and the Applications in them in turn.
-fn clouds(platform: &Path, paths: &[PathBuf]) -> Result<BTreeSet<Cloud>> {
-    let (mut waiting, mut seen, mut clouds) = (paths.to_vec(), BTreeSet::new(), BTreeSet::new());
+/// Everything that these files and folders lead to: their own documents, and those of the Applications in them in turn.
+fn reached(platform: &Path, paths: &[PathBuf]) -> Result<Vec<Node>> {
+    let (mut waiting, mut seen, mut documents) = (paths.to_vec(), BTreeSet::new(), Vec::new());
     while let Some(path) = waiting.pop() {
         if !seen.insert(path.clone()) {
             continue;
@@ -200,11 +217,20 @@ fn clouds(platform: &Path, paths: &[PathBuf]) -> Result<BTreeSet<Cloud>> {
             if makes(document) {
                 waiting.extend(sources(document));
             }
-            let provider = document.get("spec").and_then(|spec| spec.get("provider"));
-            let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
-            let has = |name: &str| kind.ends_with("SecretStore") && provider.is_some_and(|p| p.get(name).is_some());
-            clouds.extend(Cloud::ALL.into_iter().filter(|cloud| has(cloud.provider())));
+            documents.push(document.clone());
         }
+    }
+    Ok(documents)
+}
+
+/// The clouds of all stores that these folders lead to.
+fn clouds(platform: &Path, paths: &[PathBuf]) -> Result<BTreeSet<Cloud>> {
+    let mut clouds = BTreeSet::new();
+    for document in reached(platform, paths)? {
+        let provider = document.get("spec").and_then(|spec| spec.get("provider"));
+        let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
+        let has = |name: &str| kind.ends_with("SecretStore") && provider.is_some_and(|p| p.get(name).is_some());
+        clouds.extend(Cloud::ALL.into_iter().filter(|cloud| has(cloud.provider())));
     }
     Ok(clouds)
 }
@@ -229,6 +255,8 @@ mod tests {
 
     const SET: &str = "{apiVersion: argoproj.io/v1alpha1, kind: ApplicationSet, spec: \
                        {generators: [{git: {directories: [{path: apps/aws/*}]}}], template: {spec: {source: {path: '{{path}}'}}}}}";
+    const CHART: &str = "{apiVersion: argoproj.io/v1alpha1, kind: Application, spec: \
+                         {source: {chart: operator, targetRevision: 1.2.3}}}";
     const AWS: &str = "{kind: SecretStore, spec: {provider: {aws: {}}}}";
     const GCP: &str = "{kind: ClusterSecretStore, spec: {provider: {gcpsm: {}}}}";
 
@@ -240,12 +268,15 @@ mod tests {
             ("apps/aws/store/store.yaml", AWS),
             ("clusters/gcp/secrets.yaml", &application("secrets/gcp")),
             ("secrets/gcp/store.yaml", GCP),
+            ("clusters/gcp/operator.yaml", CHART),
             ("charts/one/templates/no-yaml.yaml", "{{ if x }"),
             ("docs/example.yaml", &application("nowhere")),
         ]);
         let layout = Layout::find(platform.path()).unwrap();
         let expected = [(Cloud::Aws, "argocd/aws.yaml".into()), (Cloud::Gcp, "argocd/gcp.yaml".into())];
         assert_eq!(layout.roots, expected.into());
+        let pins = |cloud| layout.pins(platform.path(), cloud, "operator").unwrap();
+        assert_eq!((pins(Cloud::Aws), pins(Cloud::Gcp)), (BTreeSet::new(), BTreeSet::from(["1.2.3".to_owned()])));
     }
 
     #[test]

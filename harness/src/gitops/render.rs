@@ -165,7 +165,8 @@ impl Renderer {
     /// # Errors
     /// When the root cannot be read.
     pub async fn declared(&self, root: &Path) -> Result<Vec<Declared>> {
-        let own = plain(&roots::repository(root)?);
+        // A root of charts alone has none.
+        let own = roots::repository(root).map(|url| plain(&url)).unwrap_or_default();
         let makes = |object: &DynamicObject| is_application(object) || is_set(object);
         let mut waiting: VecDeque<DynamicObject> = roots::objects(root)?.into_iter().filter(makes).collect();
         let (mut seen, mut declared) = (BTreeSet::new(), Vec::new());

@@ -62,15 +62,15 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
 
 /// The releases to judge by, with the archives of their charts. When none is asked for it is the pinned one, or the one that
 /// stands in for it where it cannot be had.
-async fn charts(store: &Store, wanted: Vec<String>) -> Result<(Vec<String>, Vec<PathBuf>)> {
+async fn charts(store: &Store, pinned: &str, wanted: Vec<String>) -> Result<(Vec<String>, Vec<PathBuf>)> {
     let archive = async |version: &str| {
         let chart = store.obtain(&store.lock.operator_release(version)?.chart).await?;
         Ok::<_, Failure>(chart.path.join(format!("external-secrets-{version}.tgz")))
     };
-    let (pinned, buildable) = (&store.lock.operator.pinned, &store.lock.operator.buildable);
+    let buildable = &store.lock.operator.buildable;
     if wanted.is_empty() {
         return match archive(pinned).await {
-            Ok(chart) => Ok((vec![pinned.clone()], vec![chart])),
+            Ok(chart) => Ok((vec![pinned.to_owned()], vec![chart])),
             Err(failure) => {
                 println!("external-secrets {buildable} stands in for {pinned}: {failure}");
                 Ok((vec![buildable.clone()], vec![archive(buildable).await?]))
@@ -88,7 +88,7 @@ impl Platform {
     async fn read(store: &Store, question: &Question) -> Result<Self> {
         let Question { platform, clouds, operators } = question.clone();
         let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
-        let (operators, charts) = charts(store, operators).await?;
+        let (operators, charts) = charts(store, &subject.pinned, operators).await?;
         let renderer = subject.renderer(store, charts).await?;
         let mut clouds = Vec::new();
         for cloud in &subject.clouds {

@@ -68,7 +68,7 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
         println!();
         whole &= missing.is_empty();
     }
-    let operator = &store.lock.operator.pinned;
+    let operator = &subject.pinned;
     println!("known upstream, with external-secrets {operator} and what else worlds are made of:");
     for defect in defects::of_world(&store.lock, operator, &subject.clouds)? {
         println!("- {defect}");

@@ -43,15 +43,14 @@ pub struct Question {
 /// When the run could not even begin, or something of it could not be removed.
 pub async fn run(store: &Store, question: &Question) -> Result<Conclusion> {
     let Question { clouds, platform, to, report, .. } = question;
-    let from = question.from.as_deref().unwrap_or(&store.lock.operator.pinned);
     store.lock.operator_release(to)?;
+    let (clouds, platform, operator) = (clouds.clone(), platform.clone(), question.from.clone());
+    let subject = Subject::find(store, &Job { clouds, platform, operator, ..Job::default() }).await?;
+    let from = question.from.as_deref().unwrap_or(&subject.pinned);
     if from == to {
         let attempted = format!("upgrade external-secrets {from} to {to}");
         return Err(Failure::new(attempted, "they are the same release").next("name another one with --to"));
     }
-    let job =
-        Job { clouds: clouds.clone(), platform: platform.clone(), operator: Some(from.to_owned()), ..Job::default() };
-    let subject = Subject::find(store, &job).await?;
     let trials = Trials { store, subject: &subject, operators: (Some(from), &[to]), phase: "upgrade", report };
     let clouds: Vec<&str> = subject.clouds.iter().map(|cloud| cloud.name()).collect();
     let (tree, clouds) = (subject.platform.display(), clouds.join(", "));

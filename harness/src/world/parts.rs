@@ -42,17 +42,17 @@ impl Parts {
         self.operator.not_run().into_iter().chain(self.missing.iter().map(Missing::not_run))
     }
 
-    /// Finds or makes them all; `operator` is a release of External Secrets, by default the pinned one, and `others` are
-    /// releases that a world will need beside it.
+    /// Finds or makes them all; `operator` is a release of External Secrets, by default the one that the platform has
+    /// `pinned`, and `others` are releases that a world will need beside it.
     ///
     /// # Errors
     /// The first that no source has and no run can do without.
-    pub async fn find(store: &Store, operator: Option<&str>, others: &[&str]) -> Result<Self> {
+    pub async fn find(store: &Store, operator: Option<&str>, pinned: &str, others: &[&str]) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
         // The last two render the platform as Argo CD does.
         let artifacts =
             store.all(&["kubernetes", "etcd", "coredns", "prometheus", "argocd-files", "helm", "kustomize"]).await?;
-        let operator = store.operator(operator).await?;
+        let operator = store.operator(operator, pinned).await?;
         let references: Vec<&str> = store
             .lock
             .image
@@ -64,7 +64,7 @@ impl Parts {
         let (version, stands_in) = (operator.version.clone(), operator.stands_in.clone());
         let mut releases = vec![operator];
         for other in others {
-            releases.push(store.operator(Some(other)).await?);
+            releases.push(store.operator(Some(other), pinned).await?);
         }
         let charts = releases.iter().map(components::Operator::archive).collect();
         let mut archives = Vec::new();
@@ -96,7 +96,7 @@ impl Parts {
             images,
             unpacked,
             missing,
-            operator: Operator { version, pinned: store.lock.operator.pinned.clone(), stands_in },
+            operator: Operator { version, pinned: pinned.into(), stands_in },
             provenance,
         })
     }
