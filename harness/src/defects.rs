@@ -69,8 +69,10 @@ pub fn of(component: &str, version: &str, clouds: &[Cloud]) -> Result<Vec<Defect
 /// As those of [`of`].
 pub fn of_world(lock: &Lock, operator: &str, clouds: &[Cloud]) -> Result<Vec<Defect>> {
     let mut all = of("external-secrets", operator, clouds)?;
-    for (component, name) in [("argo-cd", "argocd"), ("kubernetes", "kubernetes"), ("prometheus", "prometheus")] {
-        all.extend(of(component, &lock.component(name)?.version, clouds)?);
+    let prometheus = &lock.component("prometheus")?.version;
+    let (kubernetes, argocd) = (&lock.kubernetes.chosen, &lock.argocd.chosen);
+    for (component, version) in [("argo-cd", argocd), ("kubernetes", kubernetes), ("prometheus", prometheus)] {
+        all.extend(of(component, version, clouds)?);
     }
     Ok(all)
 }

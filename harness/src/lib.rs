@@ -15,6 +15,7 @@ pub mod faults;
 pub mod gitops;
 pub mod judge;
 pub mod lint;
+pub mod matrix;
 pub mod observe;
 pub mod plan;
 pub mod report;

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -21,7 +22,7 @@ use trinity_e2e::{
         leaks::sources,
         verdict::{Conclusion, Outcome},
     },
-    lint, plan,
+    lint, matrix, plan,
     report::progress,
     run::{Job, e2e},
     secrets::{self, Action},
@@ -59,6 +60,15 @@ struct Common {
     verbose: bool,
 }
 
+impl Common {
+    /// The arguments that say the same to another process; the mirror is found by its absolute path from anywhere.
+    fn again(&self) -> Vec<OsString> {
+        let mirror = self.mirror.iter().map(|mirror| std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone()));
+        let mirror = mirror.flat_map(|mirror| ["--mirror".into(), mirror.into_os_string()]);
+        mirror.chain(self.verbose.then(|| "--verbose".into())).collect()
+    }
+}
+
 #[derive(Subcommand)]
 enum Task {
     /// The main job: brings a world of each cloud up, judges the platform, reports and cleans up.
@@ -76,6 +86,12 @@ enum Task {
         /// Test this release of External Secrets instead of the one that the platform pins.
         #[arg(long)]
         operator: Option<String>,
+        /// Test on this release of Kubernetes.
+        #[arg(long)]
+        kubernetes: Option<String>,
+        /// Test with this release of Argo CD.
+        #[arg(long)]
+        argocd: Option<String>,
         /// Break a copy of the platform or of its cloud with this fault of the catalogue, or with <cloud>/<fault> for one
         /// cloud; can be repeated, with one fault for a cloud.
         #[arg(long)]
@@ -126,6 +142,33 @@ enum Task {
         platform: PathBuf,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/faults"))]
+        report: PathBuf,
+    },
+    /// Runs the platform on combinations of releases that cover every pair of them, and tells what has changed since the last time
+    Matrix {
+        /// Only this cloud; can be repeated. Without, all that the platform has.
+        #[arg(long, value_enum)]
+        cloud: Vec<Cloud>,
+        /// Working tree of the platform.
+        #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = workspace().join("fixtures/platforms/trinity"))]
+        platform: PathBuf,
+        /// Only this release of Kubernetes; can be repeated. Without, all in the component lock.
+        #[arg(long)]
+        kubernetes: Vec<String>,
+        /// Only this release of Argo CD; can be repeated. Without, all in the component lock.
+        #[arg(long)]
+        argocd: Vec<String>,
+        /// Only this release of External Secrets; can be repeated. Without, all in the component lock.
+        #[arg(long)]
+        operator: Vec<String>,
+        /// Tell the cells and what each is for, and run nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// File with the last result of every cell.
+        #[arg(long, default_value_os_t = workspace().join("target/matrix/results.json"))]
+        results: PathBuf,
+        /// Folder for the reports of the runs.
+        #[arg(long, default_value_os_t = workspace().join("target/matrix"))]
         report: PathBuf,
     },
     /// Tries an upgrade of External Secrets on running worlds, and the way back: what it would do to the platform's users
@@ -253,8 +296,12 @@ enum Task {
 enum Components {
     /// Shows the component lock.
     List,
-    /// Gets everything in the lock into the cache.
-    Fetch,
+    /// Gets components and images into the cache.
+    Fetch {
+        /// Their names in the component lock. Without, everything but other releases of Kubernetes and Argo CD, which a run gets
+        /// when it asks for them.
+        name: Vec<String>,
+    },
     /// Hashes everything in the cache again.
     Verify,
 }
@@ -282,13 +329,28 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { cloud, platform, operator, keep, fault, nodes, report } => {
+        Task::E2e { cloud, platform, operator, kubernetes, argocd, keep, fault, nodes, report } => {
             let job = Job { clouds: cloud, platform, operator, faults: fault, nodes, keep, report };
-            Ok(concluded(e2e(&store()?, &job).await?))
+            let store = store()?.choosing(kubernetes.as_deref(), argocd.as_deref())?;
+            Ok(concluded(e2e(&store, &job).await?))
         }
         Task::Faults { cloud, filter, spread, clean, platform, report } => {
             let trials = Trials { clouds: cloud, filters: filter, spread, clean, platform, report };
             Ok(concluded(faults::run(&store()?, &trials).await?))
+        }
+        Task::Matrix { cloud, platform, kubernetes, argocd, operator, dry_run, results, report } => {
+            let question = matrix::Question {
+                clouds: cloud,
+                platform,
+                kubernetes,
+                argocd,
+                operators: operator,
+                dry: dry_run,
+                results,
+                report,
+                common: cli.common.again(),
+            };
+            Ok(concluded(matrix::run(&store()?, &question).await?))
         }
         Task::Upgrade { from, to, cloud, platform, report } => {
             let question = upgrade::Question { clouds: cloud, platform, from, to, report };
@@ -362,12 +424,12 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Components::Fetch => {
+        Components::Fetch { name } => {
             // Only root has control groups to be found in, when this is killed.
             let fetched = if geteuid().is_root() {
-                Run::during(&Estate::open()?, async |_| fetch(store).await).await?
+                Run::during(&Estate::open()?, async |_| fetch(store, &name).await).await?
             } else {
-                fetch(store).await?
+                fetch(store, &name).await?
             };
             Ok(exit(fetched))
         }
@@ -383,11 +445,11 @@ async fn components(store: &Store, action: Components) -> Result<ExitCode> {
     }
 }
 
-/// Gets every component, and says from where; true when nothing is missing that a run needs.
-async fn fetch(store: &Store) -> Result<bool> {
+/// Gets these components, or every one, and says from where; true when nothing is missing that a run needs.
+async fn fetch(store: &Store, names: &[String]) -> Result<bool> {
     debian::machine(&store.lock.debian).await?;
     let mut whole = true;
-    for (name, outcome) in store.fetch().await {
+    for (name, outcome) in store.fetch(names).await? {
         match outcome {
             Ok(origin) => println!("{name:60} {origin}"),
             Err(failure) if store.lock.image(&name).is_ok_and(|image| image.optional) => {

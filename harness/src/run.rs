@@ -339,7 +339,8 @@ impl Subject {
     pub(crate) fn headline(&self, job: &Job, parts: &Parts) -> String {
         let clouds: Vec<&str> = self.clouds.iter().map(|cloud| cloud.name()).collect();
         let clouds = clouds.join(", ");
-        let mut line = format!("platform {}, clouds {clouds}, {}{}", job.platform.display(), parts.operator, job.nodes);
+        let (platform, Parts { releases, operator, .. }) = (job.platform.display(), parts);
+        let mut line = format!("platform {platform}, clouds {clouds}, {releases}, {operator}{}", job.nodes);
         if !self.faults.is_empty() {
             line += &format!(", broken on purpose: {}", self.faults.join(", "));
         }

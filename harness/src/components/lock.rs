@@ -6,12 +6,14 @@ use std::{
 };
 
 use serde::Deserialize;
+use toml::Table;
 
+use super::inheritance;
 use crate::failure::{Attempt, Failure, Result};
 
 /// What has been added to the lock's words, as those print that do not use it. Their recipes stay what they were before
 /// the word was there, so that nobody has to make them again.
-const UNUSED: [&str; 3] = [", optional: false", ", tags: []", ", workspace: None"];
+const UNUSED: [&str; 4] = [", like: None", ", optional: false", ", tags: []", ", workspace: None"];
 
 /// `harness/components/lock.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +27,10 @@ pub struct Lock {
     pub debian: Debian,
     /// Releases of the operator.
     pub operator: Releases,
+    /// Releases of Argo CD.
+    pub argocd: Choice<ArgocdRelease>,
+    /// Releases of Kubernetes: the component of each.
+    pub kubernetes: Choice<String>,
 }
 
 /// One pinned third-party artifact. `{version}` in its texts stands for the version.
@@ -52,6 +58,8 @@ pub struct Component {
     pub cargo: Option<Cargo>,
     /// Built from this workspace.
     pub workspace: Option<Workspace>,
+    /// The component that this is another release of.
+    pub like: Option<String>,
 }
 
 /// A file and the checksum it must have.
@@ -162,6 +170,8 @@ pub struct Image {
     /// A run goes on without it when no source has it, and says so.
     #[serde(default)]
     pub optional: bool,
+    /// The image that this is another release of.
+    pub like: Option<String>,
 }
 
 /// Parts of a composed image, from the bottom up.
@@ -228,14 +238,105 @@ pub struct OperatorRelease {
     pub image: String,
 }
 
+/// Releases of a part of every world, of which a run takes one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice<T> {
+    /// The release that is taken: in the lock, when none is asked for.
+    pub chosen: String,
+    /// Version → its parts.
+    pub release: BTreeMap<String, T>,
+}
+
+/// Parts of one release of Argo CD.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArgocdRelease {
+    /// Component with its manifests.
+    pub files: String,
+    /// Component with its Helm.
+    pub helm: String,
+    /// Component with its Kustomize.
+    pub kustomize: String,
+    /// Images that its manifests name.
+    pub images: Vec<String>,
+}
+
+impl<T> Choice<T> {
+    /// The parts of the chosen release.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn parts(&self, what: &str) -> Result<&T> {
+        find(what, &self.chosen, &self.release)
+    }
+}
+
+/// The release of that version; a refusal names those that there are.
+fn find<'a, T>(what: &str, version: &str, releases: &'a BTreeMap<String, T>) -> Result<&'a T> {
+    releases.get(version).ok_or_else(|| {
+        let known: Vec<&str> = releases.keys().map(String::as_str).collect();
+        Failure::new(format!("find {what} {version}"), "the component lock does not list it")
+            .next(format!("it lists {}", known.join(" and ")))
+    })
+}
+
 impl Lock {
     /// Reads the lock that belongs to this harness.
     ///
     /// # Errors
     /// When it is not a valid lock.
     pub fn load() -> Result<Self> {
-        let text = include_str!("../../components/lock.toml");
-        toml::from_str(text).attempting(|| "read harness/components/lock.toml".into())
+        let attempted = || "read harness/components/lock.toml".to_owned();
+        let mut lock: Table = toml::from_str(include_str!("../../components/lock.toml")).attempting(attempted)?;
+        inheritance::fill(&mut lock, "component", "name")?;
+        inheritance::fill(&mut lock, "image", "reference")?;
+        lock.try_into().attempting(attempted)
+    }
+
+    /// Chooses the releases that worlds are made of, where they are named.
+    ///
+    /// # Errors
+    /// When the lock does not list one of them.
+    pub fn choose(&mut self, kubernetes: Option<&str>, argocd: Option<&str>) -> Result<()> {
+        if let Some(version) = kubernetes {
+            version.clone_into(&mut self.kubernetes.chosen);
+        }
+        if let Some(version) = argocd {
+            version.clone_into(&mut self.argocd.chosen);
+        }
+        self.kubernetes()?;
+        self.argocd().map(|_| ())
+    }
+
+    /// The component of the chosen release of Kubernetes.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn kubernetes(&self) -> Result<&str> {
+        self.kubernetes.parts("Kubernetes").map(String::as_str)
+    }
+
+    /// The parts of the chosen release of Argo CD.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn argocd(&self) -> Result<&ArgocdRelease> {
+        self.argocd.parts("Argo CD")
+    }
+
+    /// The images that every world of the chosen releases has, whatever its operator.
+    ///
+    /// # Errors
+    /// When there is no such release.
+    pub fn images(&self) -> Result<Vec<&str>> {
+        let chosen = &self.argocd()?.images;
+        let of_operator = |image: &str| self.operator.release.values().any(|release| release.image == image);
+        let of_another = |image: &String| {
+            !chosen.contains(image) && self.argocd.release.values().any(|release| release.images.contains(image))
+        };
+        let references = self.image.iter().map(|image| &image.reference);
+        Ok(references.filter(|image| !of_operator(image) && !of_another(image)).map(String::as_str).collect())
     }
 
     /// The component of that name.
@@ -265,11 +366,7 @@ impl Lock {
     /// # Errors
     /// When there is none.
     pub fn operator_release(&self, version: &str) -> Result<&OperatorRelease> {
-        self.operator.release.get(version).ok_or_else(|| {
-            let known: Vec<&str> = self.operator.release.keys().map(String::as_str).collect();
-            Failure::new(format!("find external-secrets {version}"), "the component lock does not list it")
-                .next(format!("it lists {}", known.join(" and ")))
-        })
+        find("external-secrets", version, &self.operator.release)
     }
 
     /// Folder of the wrapper modules and requirements.
@@ -286,7 +383,7 @@ impl Component {
 
     /// What the lock says about how it is made, for its key in the cache.
     pub fn recipe(&self) -> String {
-        recipe(self)
+        recipe(&Self { like: None, ..self.clone() })
     }
 }
 
@@ -294,7 +391,7 @@ impl Image {
     /// What the lock says about how it is made, for its key in the cache.
     pub fn recipe(&self) -> String {
         // That a run can do without it changes nothing about it.
-        recipe(&Self { optional: false, ..self.clone() })
+        recipe(&Self { like: None, optional: false, ..self.clone() })
     }
 }
 
@@ -318,5 +415,58 @@ mod tests {
         assert!(recipe("prometheus").contains("tags: [\"netgo\", \"stringlabels\"]"));
         assert!(recipe("mandelbrot").contains("workspace: Some(Workspace { package: \"mandelbrot\" })"));
         assert!(lock.image.iter().all(|image| !image.recipe().contains("optional")));
+        assert!(lock.component.iter().all(|component| !component.recipe().contains("like: ")));
+    }
+
+    #[test]
+    fn another_release_is_made_like_the_one_that_it_is_like() {
+        let lock = Lock::load().unwrap();
+        let other = lock.component("kubernetes-1.36.3").unwrap();
+        assert_eq!(other.release.len(), lock.component("kubernetes").unwrap().release.len());
+        assert!(other.go.as_ref().unwrap().packages.contains_key("kubelet"));
+        assert!(other.go.as_ref().unwrap().stamp.contains(&"k8s.io/component-base/version.gitMinor=36".into()));
+        for component in lock.component.iter().filter(|component| component.like.is_some()) {
+            assert!(component.name.ends_with(&format!("-{}", component.version)), "{}", component.name);
+        }
+    }
+
+    #[test]
+    fn a_world_has_the_images_of_the_chosen_releases_and_no_others() {
+        let mut lock = Lock::load().unwrap();
+        let argocd = |lock: &Lock| -> Vec<String> {
+            let of_argocd = |image: &&str| image.contains("argocd") || image.contains("redis");
+            lock.images().unwrap().into_iter().filter(of_argocd).map(Into::into).collect()
+        };
+        assert_eq!(argocd(&lock), lock.argocd.release["3.2.11"].images);
+        lock.choose(Some("1.36.3"), Some("3.6.1")).unwrap();
+        assert_eq!(lock.kubernetes().unwrap(), "kubernetes-1.36.3");
+        let mut chosen = lock.argocd().unwrap().images.clone();
+        chosen.sort();
+        assert_eq!(argocd(&lock), chosen);
+        assert!(!lock.images().unwrap().iter().any(|image| image.contains("external-secrets")));
+    }
+
+    #[test]
+    fn a_release_that_is_not_listed_is_refused_with_those_that_are() {
+        let refusal = |kubernetes, argocd| Lock::load().unwrap().choose(kubernetes, argocd).unwrap_err().to_string();
+        let known = "could not find Kubernetes 1.30.0: the component lock does not list it\n  next: it lists 1.34.4 and 1.35.4 and 1.36.3";
+        assert_eq!(refusal(Some("1.30.0"), None), known);
+        assert!(refusal(None, Some("2.0.0")).contains("find Argo CD 2.0.0"));
+    }
+
+    #[test]
+    fn every_part_of_every_release_is_listed() {
+        let lock = Lock::load().unwrap();
+        for component in lock.kubernetes.release.values() {
+            lock.component(component).unwrap();
+        }
+        for release in lock.argocd.release.values() {
+            for component in [&release.files, &release.helm, &release.kustomize] {
+                lock.component(component).unwrap();
+            }
+            for image in &release.images {
+                lock.image(image).unwrap();
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod compose;
 pub mod debian;
 pub mod download;
 pub mod image;
+mod inheritance;
 pub mod lock;
 mod make;
 pub mod registry;

@@ -100,6 +100,14 @@ impl Store {
         })
     }
 
+    /// The same store for worlds of these releases, where they are named.
+    ///
+    /// # Errors
+    /// When the lock does not list one of them.
+    pub fn choosing(mut self, kubernetes: Option<&str>, argocd: Option<&str>) -> Result<Self> {
+        self.lock.choose(kubernetes, argocd).map(|()| self)
+    }
+
     /// The cache behind this store.
     pub const fn cache(&self) -> &Cache {
         &self.cache
@@ -361,18 +369,32 @@ impl Store {
         Ok(entry)
     }
 
-    /// Gets everything in the lock, as `components fetch` does; a failure does not stop the others.
-    pub async fn fetch(&self) -> Vec<(String, Result<Origin>)> {
-        let components = stream::iter(&self.lock.component).map(async |c| {
+    /// Gets components and images, as `components fetch` does; a failure does not stop the others. When none is named, it
+    /// gets all but those that are another release of one: only a run that asks for that release needs them.
+    ///
+    /// # Errors
+    /// When the lock does not list a name.
+    pub async fn fetch(&self, names: &[String]) -> Result<Vec<(String, Result<Origin>)>> {
+        let listed = |name: &String| self.lock.component(name).is_ok() || self.lock.image(name).is_ok();
+        if let Some(name) = names.iter().find(|name| !listed(name)) {
+            return Err(Failure::new(format!("get {name}"), "the component lock does not list it")
+                .next("`trinity-e2e components list` shows what it lists"));
+        }
+        let wanted = |name: &String, like: &Option<String>| match names.is_empty() {
+            true => like.is_none(),
+            false => names.contains(name),
+        };
+        let components = self.lock.component.iter().filter(|c| wanted(&c.name, &c.like));
+        let components = stream::iter(components).map(async |c| {
             let got = self.obtain(&c.name).await;
             (c.name.clone(), got.map(|a| a.origin))
         });
         let mut outcomes: Vec<(String, Result<Origin>)> = components.buffer_unordered(4).collect().await;
-        for wanted in &self.lock.image {
-            let got = self.image(wanted).await;
-            outcomes.push((wanted.reference.clone(), got.map(|(a, _)| a.origin)));
+        for image in self.lock.image.iter().filter(|image| wanted(&image.reference, &image.like)) {
+            let got = self.image(image).await;
+            outcomes.push((image.reference.clone(), got.map(|(a, _)| a.origin)));
         }
-        outcomes
+        Ok(outcomes)
     }
 
     /// Gets several components at once.

@@ -140,13 +140,13 @@ impl Renderer {
     /// # Errors
     /// When no source has a program, or the platform's settings cannot be read.
     pub async fn find(store: &Store, platform: &Path, settings: &Path, charts: Vec<PathBuf>) -> Result<Self> {
-        let program = async |name: &str| Ok::<_, Failure>(store.obtain(name).await?.path.join(name));
+        let argocd = store.lock.argocd()?;
         Ok(Self {
             platform: platform.to_owned(),
-            kustomize: program("kustomize").await?,
+            kustomize: store.obtain(&argocd.kustomize).await?.path.join("kustomize"),
             options: build_options(&settings.join("argocd-cm.yaml"))?,
-            helm: program("helm").await?,
-            kubernetes: store.lock.component("kubernetes")?.version.clone(),
+            helm: store.obtain(&argocd.helm).await?.path.join("helm"),
+            kubernetes: store.lock.kubernetes.chosen.clone(),
             charts,
             scratch: TempDir::with_prefix("trinity-e2e-").attempting(|| "make a temporary folder".into())?,
         })

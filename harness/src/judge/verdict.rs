@@ -92,15 +92,16 @@ impl Verdict {
     }
 }
 
-/// What a whole run concludes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a whole run concludes, the worse the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Conclusion {
     /// Nothing failed.
     Passed,
-    /// Something failed.
-    Failed,
     /// Nothing failed, and that proves nothing.
     Unproven,
+    /// Something failed.
+    Failed,
 }
 
 impl Conclusion {

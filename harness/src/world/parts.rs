@@ -32,6 +32,8 @@ pub struct Parts {
     pub missing: Vec<Missing>,
     /// The operator under test.
     pub operator: Operator,
+    /// Kubernetes and Argo CD with their versions, for people.
+    pub releases: String,
     /// Where everything came from.
     pub provenance: Vec<Provenance>,
 }
@@ -49,18 +51,12 @@ impl Parts {
     /// The first that no source has and no run can do without.
     pub async fn find(store: &Store, operator: Option<&str>, pinned: &str, others: &[&str]) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
+        let (kubernetes, argocd) = (store.lock.kubernetes()?, store.lock.argocd()?);
         // The last two render the platform as Argo CD does.
-        let artifacts =
-            store.all(&["kubernetes", "etcd", "coredns", "prometheus", "argocd-files", "helm", "kustomize"]).await?;
+        let names = [kubernetes, "etcd", "coredns", "prometheus", &argocd.files, &argocd.helm, &argocd.kustomize];
+        let artifacts = store.all(&names).await?;
         let operator = store.operator(operator, pinned).await?;
-        let references: Vec<&str> = store
-            .lock
-            .image
-            .iter()
-            .map(|image| image.reference.as_str())
-            .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
-            .collect();
-        let (mut images, missing) = store.available(&references).await?;
+        let (mut images, missing) = store.available(&store.lock.images()?).await?;
         let (version, stands_in) = (operator.version.clone(), operator.stands_in.clone());
         let mut releases = vec![operator];
         for other in others {
@@ -87,16 +83,17 @@ impl Parts {
             .collect();
         let path = |name: &str| artifacts.iter().find(|a| a.name == name).map(|a| a.path.clone()).unwrap_or_default();
         Ok(Self {
-            kubernetes: path("kubernetes"),
+            kubernetes: path(kubernetes),
             etcd: path("etcd").join("etcd"),
             coredns: path("coredns").join("coredns"),
             prometheus: path("prometheus").join("prometheus"),
-            argocd: path("argocd-files").join("core-install.yaml"),
+            argocd: path(&argocd.files).join("core-install.yaml"),
             charts,
             images,
             unpacked,
             missing,
             operator: Operator { version, pinned: pinned.into(), stands_in },
+            releases: format!("Kubernetes {}, Argo CD {}", store.lock.kubernetes.chosen, store.lock.argocd.chosen),
             provenance,
         })
     }

@@ -83,6 +83,8 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
 #[case::no_node(&["--nodes", "0"], "a world has 1 to 8")]
 #[case::node_size(&["--node-cpu", "999"], "a node of this machine has up to ")]
 #[case::operator(&["--operator", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
+#[case::kubernetes(&["--kubernetes", "1.0.0"], "it lists 1.34.4 and ")]
+#[case::argocd(&["--argocd", "1.0.0"], "it lists 3.2.11 and ")]
 fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) {
     let machine = Machine::new();
     let told = machine.run_e2e(args);
