@@ -25,6 +25,9 @@ pub struct Lock {
     pub debian: Debian,
     /// Releases of the operator.
     pub operator: Releases,
+    /// What clusters of the backend kind need.
+    #[serde(default)]
+    pub kind: Kind,
 }
 
 /// One pinned third-party artifact. `{version}` in its texts stands for the version.
@@ -204,6 +207,23 @@ pub struct Debian {
     pub suite: String,
     /// Package → version seen working.
     pub packages: BTreeMap<String, String>,
+}
+
+/// What a cluster of the backend kind consists of beside what every world has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// Image of a node.
+    pub node: String,
+    /// Images that run on it, as kubeadm names them.
+    pub images: Vec<String>,
+}
+
+impl Kind {
+    /// Whether an image is one that only this backend uses.
+    pub fn owns(&self, reference: &str) -> bool {
+        self.node == reference || self.images.iter().any(|image| image == reference)
+    }
 }
 
 /// Releases of External Secrets.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::description::{Operator, Provenance};
 use crate::{
-    components::{self, Artifact, ImageSet, Missing, Store, debian},
+    cluster::{Backend, kind::Tools},
+    components::{self, ImageSet, Missing, Store, debian},
     failure::Result,
     judge::verdict::Verdict,
 };
@@ -34,6 +35,8 @@ pub struct Parts {
     pub operator: Operator,
     /// Where everything came from.
     pub provenance: Vec<Provenance>,
+    /// What makes clusters in Docker, when that is what makes them.
+    pub kind: Option<Tools>,
 }
 
 impl Parts {
@@ -59,6 +62,7 @@ impl Parts {
             .iter()
             .map(|image| image.reference.as_str())
             .filter(|reference| !store.lock.operator.release.values().any(|release| release.image == *reference))
+            .filter(|reference| !store.lock.kind.owns(reference))
             .collect();
         let (mut images, missing) = store.available(&references).await?;
         let (version, stands_in) = (operator.version.clone(), operator.stands_in.clone());
@@ -74,17 +78,8 @@ impl Parts {
             archives.push(release.chart);
         }
         let unpacked = store.unpacked(&images).await?;
-        let provenance = machine
-            .iter()
-            .chain(&artifacts)
-            .chain(&images.artifacts)
-            .chain(&archives)
-            .map(|Artifact { name, version, origin, .. }| Provenance {
-                name: name.clone(),
-                version: version.clone(),
-                origin: origin.to_string(),
-            })
-            .collect();
+        let provenance =
+            machine.iter().chain(&artifacts).chain(&images.artifacts).chain(&archives).map(Provenance::of).collect();
         let path = |name: &str| artifacts.iter().find(|a| a.name == name).map(|a| a.path.clone()).unwrap_or_default();
         Ok(Self {
             kubernetes: path("kubernetes"),
@@ -98,6 +93,26 @@ impl Parts {
             missing,
             operator: Operator { version, pinned: store.lock.operator.pinned.clone(), stands_in },
             provenance,
+            kind: None,
         })
+    }
+
+    /// The same, with what the backend needs beside that.
+    ///
+    /// # Errors
+    /// When no source has a part of it.
+    pub async fn with(mut self, backend: Backend, store: &Store) -> Result<Self> {
+        if backend != Backend::Kind {
+            return Ok(self);
+        }
+        let tools = Tools::find(store).await?;
+        let references: Vec<&str> = store.lock.kind.images.iter().map(String::as_str).collect();
+        let further = store.images(&references).await?;
+        self.provenance.extend(tools.artifacts.iter().chain(&further.artifacts).map(Provenance::of));
+        self.images.refs.extend(further.refs);
+        self.images.artifacts.extend(further.artifacts);
+        self.unpacked = store.unpacked(&self.images).await?;
+        self.kind = Some(tools);
+        Ok(self)
     }
 }
