@@ -17,6 +17,9 @@ use crate::{
 
 /// Socket in a world's folder on which the gateway says that it is ready, sd_notify(3).
 const NOTICE: &str = "gateway.notify";
+/// Starts a gateway: log, program and configuration are the arguments. The parent is Docker's, in the machine's network; of the
+/// machine's first process not everybody may know in which network it is.
+const START: &str = r#"exec "$1" gateway --outside "/proc/$PPID/ns/net" "$2" > "$0" 2>&1"#;
 /// What a program of this machine needs in order to pull images: where names are resolved, and whom to trust.
 const MACHINE: [&str; 3] = ["/etc/nsswitch.conf", "/etc/resolv.conf", "/etc/ssl/certs"];
 
@@ -33,7 +36,7 @@ pub async fn run(inputs: &Inputs<'_>, cluster: &Cluster, tools: &Tools) -> Resul
     let mut run = docker(["run", "--detach", "--name", &cluster.gateway()])
         .args(["--label", &format!("{LABEL}={}", cluster.name)])
         .args(["--network", &format!("container:{}", cluster.node())])
-        // It enters the machine's network to pull images that are not listed.
+        // It sees its parent, and enters the machine's network to pull images that are not listed.
         .args(["--privileged", "--pid", "host"])
         .args(["--env", &format!("NOTIFY_SOCKET={}", path(NOTICE).display())])
         .args(["--env", &format!("XDG_CACHE_HOME={}", cache.display())]);
@@ -43,10 +46,9 @@ pub async fn run(inputs: &Inputs<'_>, cluster: &Cluster, tools: &Tools) -> Resul
     for file in MACHINE.iter().filter(|file| Path::new(file).exists()) {
         run = run.arg("--volume").arg(format!("{file}:{file}:ro"));
     }
-    run.args(["--entrypoint", "/bin/sh", &tools.image, "-c", r#"exec "$@" > "$0" 2>&1"#])
+    run.args(["--entrypoint", "/bin/sh", &tools.image, "-c", START])
         .arg(cluster.logs.join("gateway.log"))
         .arg(&program)
-        .args(["gateway", "--outside", "/proc/1/ns/net"])
         .arg(path(GATEWAY))
         .output()
         .await?;

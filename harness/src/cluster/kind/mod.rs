@@ -64,7 +64,7 @@ impl Cluster {
             return Err(Failure::new("create the cluster", format!("{failure}\n{}", cluster.last_words().await)));
         }
         nodes::route(&cluster.node(), inputs).await?;
-        dns(&settings).await?;
+        settle(&settings).await?;
         // Only now the node becomes Ready: no CoreDNS has started with other settings than these.
         settings.pod_network()?;
         gateway::run(inputs, &cluster, tools).await?;
@@ -119,26 +119,25 @@ fn tail(log: &Path) -> String {
     format!("the last lines of {}:\n    {}", log.display(), last.join("\n    "))
 }
 
-/// Gives kubeadm's CoreDNS the names of this world, and the room on the node that it has in an embedded one.
-async fn dns(settings: &Settings<'_>) -> Result<()> {
-    let serving = "  health\n  ready\n  prometheus :9153\n";
-    let names = corefile(settings.0.network, [serving, ""], "");
+/// Makes of kubeadm's cluster what an embedded one is: CoreDNS knows the names of this world and takes no room on the node, and
+/// there is no storage class.
+async fn settle(settings: &Settings<'_>) -> Result<()> {
+    let names = corefile(settings.0.network, ["  health\n  ready\n  prometheus :9153\n", ""], "");
     settings.save("coredns.json", &json!({"data": {"Corefile": names}}).to_string())?;
-    let patch = json!([
+    let room = json!([
         {"op": "replace", "path": "/spec/replicas", "value": 1},
         {"op": "remove", "path": "/spec/template/spec/containers/0/resources"},
     ]);
-    settings.save("coredns-room.json", &patch.to_string())?;
-    for (object, way, file) in
-        [("configmap/coredns", "merge", "coredns.json"), ("deployment/coredns", "json", "coredns-room.json")]
-    {
-        Run::new(settings.0.kubernetes.join("kubectl"))
-            .arg("--kubeconfig")
-            .arg(settings.path("pki/admin.conf"))
-            .args(["--namespace", "kube-system", "patch", object, "--type", way, "--patch-file"])
-            .arg(settings.path("settings").join(file))
-            .output()
-            .await?;
+    settings.save("coredns-room.json", &room.to_string())?;
+    let (names, room) = (settings.text("settings/coredns.json"), settings.text("settings/coredns-room.json"));
+    let patch = ["--namespace", "kube-system", "patch"];
+    for arguments in [
+        &[&patch[..], &["configmap", "coredns", "--type", "merge", "--patch-file", &names]].concat(),
+        &[&patch[..], &["deployment", "coredns", "--type", "json", "--patch-file", &room]].concat(),
+        &["delete", "storageclass", "standard"][..],
+    ] {
+        let kubectl = Run::new(settings.0.kubernetes.join("kubectl")).arg("--kubeconfig");
+        kubectl.arg(settings.path("pki/admin.conf")).args(arguments).output().await?;
     }
     Ok(())
 }
