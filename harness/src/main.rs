@@ -283,7 +283,7 @@ enum Components {
 
 #[derive(Subcommand)]
 enum NodeImage {
-    /// Builds it from the components and Debian packages, with everything else that a cluster needs, and gives it to Docker.
+    /// Builds it from components and Debian packages, gives it to Docker, and prints its name.
     Build,
 }
 

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use tracing::info;
 
 use super::kind::doctor;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// What makes clusters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -22,10 +22,13 @@ impl Backend {
     /// Decides between the two, and says why; [`Self::Auto`] is none. With `fix`, Docker is made to run kind where it can be.
     ///
     /// # Errors
-    /// When kind is wanted, and Docker cannot run it.
+    /// When kind is wanted, and Docker cannot run it; or nobody uses what shall be fixed.
     pub async fn choose(self, fix: bool) -> Result<Self> {
         if self == Self::Embedded {
-            return Ok(self);
+            return match fix {
+                true => Err(Failure::new("fix Docker", "embedded clusters do not use it").next("add --backend kind")),
+                false => Ok(self),
+            };
         }
         let mut able = doctor::check().await;
         if fix && able.as_ref().is_err_and(doctor::curable) {
