@@ -13,7 +13,11 @@ use clap::{Parser, Subcommand};
 use nix::unistd::geteuid;
 use trinity_e2e::{
     alone::Alone,
-    cluster::embedded::{init, namespaces},
+    cluster::{
+        Backend,
+        embedded::{init, namespaces},
+        kind::{Tools, doctor},
+    },
     components::{Options, Store, debian},
     example,
     failure::{Attempt, Failure, Result},
@@ -23,7 +27,7 @@ use trinity_e2e::{
         verdict::{Conclusion, Outcome},
     },
     lint, matrix, plan,
-    report::progress,
+    report::{difference, progress},
     run::{Job, e2e},
     secrets::{self, Action},
     selftest,
@@ -98,6 +102,12 @@ enum Task {
         fault: Vec<String>,
         #[command(flatten)]
         nodes: Asked,
+        /// What makes the clusters.
+        #[arg(long, value_enum, default_value_t)]
+        backend: Backend,
+        /// Where Docker cannot run privileged containers for lack of a capability: give it a default runtime that leaves it out.
+        #[arg(long)]
+        fix_docker: bool,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
@@ -241,6 +251,13 @@ enum Task {
         #[arg(long)]
         folder: Option<PathBuf>,
     },
+    /// Compares the verdicts of two runs, for example of two backends; exit code 1 when they differ.
+    Compare {
+        /// Folder of a run's report.
+        one: PathBuf,
+        /// Folder of another one's.
+        other: PathBuf,
+    },
     /// Everything that must pass in CI.
     Test {
         /// Only tests whose name contains this.
@@ -268,6 +285,13 @@ enum Task {
     Down,
     /// Removes what killed runs have left.
     Sweep,
+    /// The image of a node of the backend kind.
+    NodeImage {
+        #[command(subcommand)]
+        action: NodeImage,
+    },
+    /// Takes back what `e2e --fix-docker` has done.
+    RestoreDocker,
     /// Third-party programs and images.
     Components {
         #[command(subcommand)]
@@ -306,6 +330,12 @@ enum Components {
     Verify,
 }
 
+#[derive(Subcommand)]
+enum NodeImage {
+    /// Builds it from components and Debian packages, gives it to Docker, and prints its name.
+    Build,
+}
+
 /// Exit code of a run that proves nothing, or not all.
 const UNPROVEN: u8 = 2;
 
@@ -329,8 +359,21 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let store = || Store::open(Options { mirror: cli.common.mirror.clone(), ..Options::default() });
     match cli.command {
         Task::Components { action } => components(&store()?, action).await,
-        Task::E2e { cloud, platform, operator, kubernetes, argocd, keep, fault, nodes, report } => {
-            let job = Job { clouds: cloud, platform, operator, faults: fault, nodes, keep, report };
+        Task::E2e {
+            cloud,
+            platform,
+            operator,
+            kubernetes,
+            argocd,
+            keep,
+            fault,
+            nodes,
+            backend,
+            fix_docker,
+            report,
+        } => {
+            let job =
+                Job { clouds: cloud, platform, operator, faults: fault, nodes, backend, fix_docker, keep, report };
             let store = store()?.choosing(kubernetes.as_deref(), argocd.as_deref())?;
             Ok(concluded(e2e(&store, &job).await?))
         }
@@ -384,6 +427,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             alone.play().await?;
             Ok(ExitCode::SUCCESS)
         }
+        Task::Compare { one, other } => compare(&one, &other),
         Task::Test { filter } => Ok(exit(selftest::run(&store()?, &filter).await?)),
         Task::Leaks { world, report } => {
             leaks(&kept::find(&Estate::open()?, world.as_deref(), None)?, report.as_deref()).await
@@ -392,6 +436,12 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Task::Secrets { action } => secrets::run(&action).await.map(|()| ExitCode::SUCCESS),
         Task::Down => remove(&store()?, Which::AbandonedAndKept),
         Task::Sweep => remove(&store()?, Which::Abandoned),
+        Task::NodeImage { action: NodeImage::Build } => {
+            let tools = Tools::find(&store()?).await?;
+            println!("{}", tools.image);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::RestoreDocker => doctor::restore().await.map(|()| ExitCode::SUCCESS),
         Task::Gateway { config, outside } => gateway(&config, outside.as_deref(), store).await,
         Task::Relay { socket, server } => relay::run(&socket, server).await.map(|()| ExitCode::SUCCESS),
         Task::Namespaces { .. } | Task::Init { .. } => Ok(ExitCode::FAILURE),
@@ -462,6 +512,15 @@ async fn fetch(store: &Store, names: &[String]) -> Result<bool> {
         }
     }
     Ok(whole)
+}
+
+fn compare(one: &Path, other: &Path) -> Result<ExitCode> {
+    let (claims, differences) = difference::between(one, other)?;
+    for difference in &differences {
+        println!("{difference}");
+    }
+    println!("{claims} claims, {} came out differently", differences.len());
+    Ok(exit(differences.is_empty()))
 }
 
 async fn leaks(world: &Description, report: Option<&Path>) -> Result<ExitCode> {

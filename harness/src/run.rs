@@ -11,7 +11,7 @@ use futures::{FutureExt, future::join_all};
 use tracing::info;
 
 use crate::{
-    cluster::embedded::preflight,
+    cluster::{Backend, embedded::preflight},
     components::Store,
     defects, example,
     failure::{Attempt, Failure, Result},
@@ -47,6 +47,10 @@ pub struct Job {
     pub faults: Vec<String>,
     /// The worlds' nodes, where they shall not be as declared.
     pub nodes: Asked,
+    /// What makes their clusters.
+    pub backend: Backend,
+    /// Make Docker able to run kind, where it can be.
+    pub fix_docker: bool,
     /// Leave the worlds running.
     pub keep: bool,
     /// Folder for reports; the run makes one of its own in it.
@@ -97,8 +101,10 @@ async fn conduct(
     let (temporary, run) = (run.folder().to_owned(), run.id());
     let report = report::folder(&job.report, run)?;
     phases.next("components");
+    let backend = job.backend.choose(job.fix_docker).await?;
     let (parts, nextest) = uninterrupted(async {
         let parts = Parts::find(store, job.operator.as_deref(), &subject.pinned, &[]).await?;
+        let parts = parts.with(backend, store).await?;
         Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
     })
     .await?;

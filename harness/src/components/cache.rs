@@ -99,6 +99,11 @@ impl Cache {
         Ok(Self { root })
     }
 
+    /// Folder of everything that is in it.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Folder of the blobs: `<folder>/<sha256>`.
     pub fn blobs(&self) -> PathBuf {
         self.root.join("blobs/sha256")

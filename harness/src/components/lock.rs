@@ -28,9 +28,14 @@ pub struct Lock {
     /// Releases of the operator.
     pub operator: Releases,
     /// Releases of Argo CD.
+    #[serde(default)]
     pub argocd: Choice<ArgocdRelease>,
     /// Releases of Kubernetes: the component of each.
+    #[serde(default)]
     pub kubernetes: Choice<String>,
+    /// What clusters of the backend kind need.
+    #[serde(default)]
+    pub kind: Kind,
 }
 
 /// One pinned third-party artifact. `{version}` in its texts stands for the version.
@@ -216,6 +221,23 @@ pub struct Debian {
     pub packages: BTreeMap<String, String>,
 }
 
+/// What a cluster of the backend kind consists of beside what every world has.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// Image of a node.
+    pub node: String,
+    /// Images that run on it, as kubeadm names them.
+    pub images: Vec<String>,
+}
+
+impl Kind {
+    /// Whether an image is one that only this backend uses.
+    pub fn owns(&self, reference: &str) -> bool {
+        self.node == reference || self.images.iter().any(|image| image == reference)
+    }
+}
+
 /// Releases of External Secrets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -260,6 +282,13 @@ pub struct ArgocdRelease {
     pub kustomize: String,
     /// Images that its manifests name.
     pub images: Vec<String>,
+}
+
+impl<T> Default for Choice<T> {
+    /// None at all.
+    fn default() -> Self {
+        Self { chosen: String::new(), release: BTreeMap::new() }
+    }
 }
 
 impl<T> Choice<T> {
@@ -336,7 +365,8 @@ impl Lock {
             !chosen.contains(image) && self.argocd.release.values().any(|release| release.images.contains(image))
         };
         let references = self.image.iter().map(|image| &image.reference);
-        Ok(references.filter(|image| !of_operator(image) && !of_another(image)).map(String::as_str).collect())
+        let of_every = |image: &&String| !of_operator(image) && !of_another(image) && !self.kind.owns(image);
+        Ok(references.filter(of_every).map(String::as_str).collect())
     }
 
     /// The component of that name.

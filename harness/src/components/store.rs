@@ -286,7 +286,8 @@ impl Store {
         let label = format!("image {}", wanted.reference);
         let origins = [
             (wanted.mirror.is_some(), Origin::Mirror),
-            (true, Origin::Pull),
+            // An image of this host is in no registry.
+            (!wanted.reference.starts_with("localhost/"), Origin::Pull),
             (wanted.compose.is_some(), Origin::Build),
         ];
         let (origin, (files, manifest)) = first(&label, "its registry", named(origins), async |origin| {

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod conclusion;
+pub mod difference;
 pub mod digest;
 pub mod junit;
 pub mod phases;

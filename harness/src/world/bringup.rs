@@ -30,13 +30,14 @@ use super::{
     sweep,
 };
 use crate::{
-    cluster::embedded::{
-        cgroups::Hierarchies,
-        network::Network,
-        node::Node,
-        plan::Process,
-        settings::{self, Inputs, REGISTRY},
-        supervisor::Supervisor,
+    cluster::{
+        self, Cluster, Inputs,
+        embedded::{
+            cgroups::Hierarchies,
+            network::Network,
+            node::Node,
+            settings::{self, REGISTRY},
+        },
     },
     components::cache::hash_bytes,
     failure::{Attempt, Failure, Result},
@@ -78,7 +79,7 @@ pub struct World {
     /// What it is.
     pub description: Description,
     claim: Claim,
-    supervisor: Supervisor,
+    cluster: Cluster,
 }
 
 impl World {
@@ -97,7 +98,7 @@ impl World {
     ) -> Result<Self> {
         let (claim, network) = estate.claim_world(wish.cloud.name(), run)?;
         match Self::build(&claim, network, parts, wish, engine, run).await {
-            Ok((description, supervisor)) => Ok(Self { description, claim, supervisor }),
+            Ok((description, cluster)) => Ok(Self { description, claim, cluster }),
             Err(failure) => Err(abandon(&claim, report, &failure)),
         }
     }
@@ -109,7 +110,7 @@ impl World {
         wish: &Wish,
         engine: &Path,
         run: &str,
-    ) -> Result<(Description, Supervisor)> {
+    ) -> Result<(Description, Cluster)> {
         let folder = &claim.folder;
         let path = |name: &str| folder.join(name);
         let cloud = config::Cloud::read(wish.cloud.name(), &wish.declared)
@@ -146,39 +147,11 @@ impl World {
             grafana: Some(config::Grafana { declared: wish.grafana.clone(), engine: Some(engine.to_owned()) }),
         };
         write(
-            &path("gateway.json"),
+            &path(settings::GATEWAY),
             &serde_json::to_string_pretty(&gateway).attempting(|| "write the gateway's configuration".into())?,
             0o600,
         )?;
         let nodes = wish.nodes.each();
-        let hierarchies = Hierarchies::find()?;
-        nodes.iter().try_for_each(|node| hierarchies.join(&claim.name, *node))?;
-        let mut plan = settings::write(&Inputs {
-            world: &claim.name,
-            folder,
-            network,
-            nodes: &nodes,
-            reserved: wish.nodes.reserved()?,
-            kubernetes: &parts.kubernetes,
-            etcd: &parts.etcd,
-            coredns: &parts.coredns,
-            issuer: &issuer,
-            jwks: &jwks,
-            images: &parts.unpacked,
-            trust: &path("gateway.crt"),
-        })?;
-        let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
-        plan.processes.push(
-            Process::new("gateway", program)
-                .args(
-                    ["gateway", "--outside"]
-                        .map(Into::into)
-                        .into_iter()
-                        .chain([path(settings::OUTSIDE), path("gateway.json")].map(|p| p.display().to_string())),
-                )
-                .notifies(),
-        );
-        plan.addresses.extend(gateway.metadata.map(|address| address.ip()));
         let description = Description {
             run: run.into(),
             name: claim.name.clone(),
@@ -210,20 +183,33 @@ impl World {
             &serde_json::to_string_pretty(&description).attempting(|| "describe the world".into())?,
             0o600,
         )?;
-        let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
-        supervisor.ready("kube-apiserver").await?;
-        supervisor.ready("gateway").await?;
-        Ok((description, supervisor))
+        let inputs = Inputs {
+            world: &claim.name,
+            folder,
+            network,
+            nodes: &nodes,
+            reserved: wish.nodes.reserved()?,
+            kubernetes: &parts.kubernetes,
+            etcd: &parts.etcd,
+            coredns: &parts.coredns,
+            issuer: &description.issuer,
+            jwks: &description.jwks,
+            images: &parts.unpacked,
+            trust: &description.authority,
+            gateway: &gateway,
+        };
+        let cluster = Cluster::start(&inputs, parts.kind.as_ref()).await?;
+        Ok((description, cluster))
     }
 
     /// A future that ends only when a process of the world dies, with its last words.
     pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
-        self.supervisor.broken()
+        self.cluster.broken()
     }
 
     /// The most memory that all processes of the world have used at once (bytes), if the kernel tells.
     pub fn memory_peak(&self) -> Option<u64> {
-        Hierarchies::find().ok()?.memory_peak(&self.claim.name)
+        cluster::memory_peak(&Hierarchies::find().ok()?, &self.claim.folder, &self.claim.name)
     }
 
     /// Ends the world and removes every trace of it.
@@ -231,7 +217,7 @@ impl World {
     /// # Errors
     /// What is left.
     pub async fn stop(self) -> Result<()> {
-        self.supervisor.stop().await?;
+        self.cluster.stop().await?;
         sweep::remove(&Hierarchies::find()?, &self.claim.folder, &self.claim.name)
     }
 
@@ -240,7 +226,7 @@ impl World {
     /// # Errors
     /// When it is gone already.
     pub async fn keep(self) -> Result<()> {
-        self.supervisor.keep().await?;
+        self.cluster.keep().await?;
         self.claim.keep()
     }
 }

@@ -11,7 +11,7 @@ use trinity_emulators::config;
 use super::Cloud;
 use crate::{
     backend::Place,
-    components::Missing,
+    components::{Artifact, Missing},
     judge::verdict::{Outcome, Verdict},
 };
 
@@ -133,6 +133,14 @@ pub struct Provenance {
     pub version: String,
     /// Where it came from: mirror, download, pull, build, Debian or PyPI.
     pub origin: String,
+}
+
+impl Provenance {
+    /// Where an artifact came from.
+    pub fn of(artifact: &Artifact) -> Self {
+        let Artifact { name, version, origin, .. } = artifact;
+        Self { name: name.clone(), version: version.clone(), origin: origin.to_string() }
+    }
 }
 
 /// Folder of the Git repository with the platform's snapshot, in a world's folder.

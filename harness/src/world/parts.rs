@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::description::{Operator, Provenance};
 use crate::{
-    components::{self, Artifact, ImageSet, Missing, Store, debian},
-    failure::Result,
+    cluster::{Backend, kind::Tools},
+    components::{self, ImageSet, Missing, Store, debian},
+    failure::{Failure, Result},
     judge::verdict::Verdict,
 };
 
@@ -36,6 +37,8 @@ pub struct Parts {
     pub releases: String,
     /// Where everything came from.
     pub provenance: Vec<Provenance>,
+    /// What makes clusters in Docker, when that is what makes them.
+    pub kind: Option<Tools>,
 }
 
 impl Parts {
@@ -70,17 +73,8 @@ impl Parts {
             archives.push(release.chart);
         }
         let unpacked = store.unpacked(&images).await?;
-        let provenance = machine
-            .iter()
-            .chain(&artifacts)
-            .chain(&images.artifacts)
-            .chain(&archives)
-            .map(|Artifact { name, version, origin, .. }| Provenance {
-                name: name.clone(),
-                version: version.clone(),
-                origin: origin.to_string(),
-            })
-            .collect();
+        let provenance =
+            machine.iter().chain(&artifacts).chain(&images.artifacts).chain(&archives).map(Provenance::of).collect();
         let path = |name: &str| artifacts.iter().find(|a| a.name == name).map(|a| a.path.clone()).unwrap_or_default();
         Ok(Self {
             kubernetes: path(kubernetes),
@@ -95,6 +89,34 @@ impl Parts {
             operator: Operator { version, pinned: pinned.into(), stands_in },
             releases: format!("Kubernetes {}, Argo CD {}", store.lock.kubernetes.chosen, store.lock.argocd.chosen),
             provenance,
+            kind: None,
         })
+    }
+
+    /// The same, with what the backend needs beside that.
+    ///
+    /// # Errors
+    /// When no source has a part of it.
+    pub async fn with(mut self, backend: Backend, store: &Store) -> Result<Self> {
+        if backend != Backend::Kind {
+            return Ok(self);
+        }
+        let (chosen, own) = (&store.lock.kubernetes.chosen, &store.lock.component("kubeadm")?.version);
+        if chosen != own {
+            return Err(Failure::new(
+                format!("make a cluster of Kubernetes {chosen} by kind"),
+                format!("its node image is of {own}"),
+            )
+            .next("leave --kubernetes out, or use --backend embedded"));
+        }
+        let tools = Tools::find(store).await?;
+        let references: Vec<&str> = store.lock.kind.images.iter().map(String::as_str).collect();
+        let further = store.images(&references).await?;
+        self.provenance.extend(tools.artifacts.iter().chain(&further.artifacts).map(Provenance::of));
+        self.images.refs.extend(further.refs);
+        self.images.artifacts.extend(further.artifacts);
+        self.unpacked = store.unpacked(&self.images).await?;
+        self.kind = Some(tools);
+        Ok(self)
     }
 }

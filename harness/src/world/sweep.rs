@@ -1,4 +1,5 @@
-//! Removes runs and worlds, whatever state they are in: processes, mounts, cables, control groups and folders.
+//! Removes runs and worlds, whatever state they are in: containers, processes, mounts, cables,
+//! control groups and folders.
 
 use std::{
     fs,
@@ -16,7 +17,10 @@ use nix::{
 
 use super::ownership::{Estate, State, slot};
 use crate::{
-    cluster::embedded::{cgroups::Hierarchies, network::Network},
+    cluster::{
+        embedded::{cgroups::Hierarchies, network::Network},
+        kind,
+    },
     failure::{Attempt, Failure, Result},
 };
 
@@ -48,6 +52,7 @@ pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
         }
         removed.push(name);
     }
+    removed.extend(kind::remove_orphans()?);
     Ok(removed)
 }
 
@@ -56,6 +61,7 @@ pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
 /// # Errors
 /// What is left, and where.
 pub fn remove(hierarchies: &Hierarchies, folder: &Path, name: &str) -> Result<()> {
+    kind::remove(folder)?;
     end(hierarchies, name)?;
     for mount in mounts_below(folder)? {
         umount2(Path::new(&mount), MntFlags::MNT_DETACH).attempting(|| format!("unmount {mount}"))?;

@@ -9,6 +9,7 @@ mod capacity;
 mod faults;
 mod kept;
 mod killed;
+mod kind;
 mod leaks;
 mod lint;
 mod machine;

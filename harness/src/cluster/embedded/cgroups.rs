@@ -145,10 +145,15 @@ impl Hierarchies {
 
     /// Process ids in the world's groups.
     pub fn processes(&self, world: &str) -> Vec<i32> {
+        self.processes_in(&format!("{PARENT}/{world}"))
+    }
+
+    /// Process ids in the groups at a path below the roots of the hierarchies.
+    pub fn processes_in(&self, path: &str) -> Vec<i32> {
         let mut ids: Vec<i32> = self
             .mounts
             .iter()
-            .flat_map(|mount| groups(&mount.join(PARENT).join(world)))
+            .flat_map(|mount| groups(&mount.join(path)))
             .filter_map(|group| fs::read_to_string(group.join("cgroup.procs")).ok())
             .flat_map(|text| text.lines().filter_map(|l| l.parse().ok()).collect::<Vec<_>>())
             // Zero stands for a process that this PID namespace cannot see.
@@ -161,9 +166,14 @@ impl Hierarchies {
 
     /// The most memory that the world's processes have used at once (bytes), if the kernel tells.
     pub fn memory_peak(&self, world: &str) -> Option<u64> {
+        self.memory_peak_in(&format!("{PARENT}/{world}"))
+    }
+
+    /// The most memory that the processes in the groups at a path have used at once (bytes), if the kernel tells.
+    pub fn memory_peak_in(&self, path: &str) -> Option<u64> {
         self.mounts
             .iter()
-            .map(|mount| mount.join(PARENT).join(world))
+            .map(|mount| mount.join(path))
             .flat_map(|group| ["memory.max_usage_in_bytes", "memory.peak"].map(|file| group.join(file)))
             .find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
     }

@@ -15,3 +15,23 @@ pub mod plan;
 pub mod preflight;
 pub mod settings;
 pub mod supervisor;
+
+use cgroups::Hierarchies;
+use settings::Inputs;
+use supervisor::Supervisor;
+
+use crate::failure::Result;
+
+/// Starts a cluster and its gateway; returns when the API server serves.
+///
+/// # Errors
+/// What could not be started.
+pub async fn start(inputs: &Inputs<'_>) -> Result<Supervisor> {
+    let hierarchies = Hierarchies::find()?;
+    inputs.nodes.iter().try_for_each(|node| hierarchies.join(inputs.world, *node))?;
+    let plan = settings::write(inputs)?;
+    let mut supervisor = Supervisor::start(&plan, &inputs.folder.join("plan.json")).await?;
+    supervisor.ready("kube-apiserver").await?;
+    supervisor.ready("gateway").await?;
+    Ok(supervisor)
+}

@@ -18,8 +18,7 @@ use crate::failure::{Attempt, Result};
 /// # Errors
 /// When a file cannot be written.
 pub fn write(folder: &Path, network: Network, nodes: &[Node]) -> Result<()> {
-    fs::create_dir_all(folder).attempting(|| format!("make {}", folder.display()))?;
-    let ca = Authority::mint(folder)?;
+    let ca = core(folder, network)?;
     let first = IpAddr::from(network.node());
     let service = IpAddr::from(network.api_service());
     let loopback = IpAddr::from([127, 0, 0, 1]);
@@ -32,21 +31,33 @@ pub fn write(folder: &Path, network: Network, nodes: &[Node]) -> Result<()> {
     }
     ca.sign("apiserver-kubelet-client", "kube-apiserver-kubelet-client", Some("system:masters"), &[], &[])?;
     ca.sign("front-proxy-client", "front-proxy-client", None, &[], &[])?;
-    for (file, user, group) in [
-        ("admin", "kubernetes-admin", Some("system:masters")),
-        ("controller-manager", "system:kube-controller-manager", None),
-        ("scheduler", "system:kube-scheduler", None),
-        ("proxy", "system:kube-proxy", None),
+    for (file, user) in [
+        ("controller-manager", "system:kube-controller-manager"),
+        ("scheduler", "system:kube-scheduler"),
+        ("proxy", "system:kube-proxy"),
     ] {
-        ca.sign(file, user, group, &[], &[])?;
+        ca.sign(file, user, None, &[], &[])?;
+        kubeconfig(folder, file, network)?;
     }
-    for user in ["admin", "controller-manager", "scheduler", "proxy"] {
-        kubeconfig(folder, user, network)?;
-    }
-    token_key(folder)
+    Ok(())
 }
 
-struct Authority<'a> {
+/// Writes what every cluster gets from its maker, whoever signs the rest: `ca`, `sa.key`/`sa.pub`, and the administrator's
+/// kubeconfig.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn core(folder: &Path, network: Network) -> Result<Authority<'_>> {
+    fs::create_dir_all(folder).attempting(|| format!("make {}", folder.display()))?;
+    let ca = Authority::mint(folder)?;
+    ca.sign("admin", "kubernetes-admin", Some("system:masters"), &[], &[])?;
+    kubeconfig(folder, "admin", network)?;
+    token_key(folder)?;
+    Ok(ca)
+}
+
+/// The cluster's certificate authority.
+pub struct Authority<'a> {
     folder: &'a Path,
     issuer: Issuer<'static, KeyPair>,
 }

@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::{Value, json};
+use trinity_emulators::config;
 
 use super::{
     cgroups::Hierarchies,
@@ -28,6 +30,8 @@ const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub const REGISTRY: &str = "127.0.0.1:5000";
 /// File in a world's folder that holds the machine's network namespace.
 pub const OUTSIDE: &str = "outside";
+/// File in a world's folder with the gateway's configuration.
+pub const GATEWAY: &str = "gateway.json";
 /// File in a world's folder that holds the API server's audit log.
 pub const AUDIT: &str = "audit.jsonl";
 /// The sandbox image; containerd has to be told, no manifest names it.
@@ -60,6 +64,15 @@ pub struct Inputs<'a> {
     pub images: &'a Path,
     /// Certificate authorities that every container trusts (PEM file).
     pub trust: &'a Path,
+    /// The gateway's configuration, which is in the world's folder under the name [`GATEWAY`].
+    pub gateway: &'a config::Config,
+}
+
+impl Inputs<'_> {
+    /// The gateway's address beside that of the first node.
+    pub fn metadata(&self) -> Option<IpAddr> {
+        self.gateway.metadata.map(|address| address.ip())
+    }
 }
 
 /// Writes the configuration files and returns what PID 1 has to run.
@@ -68,56 +81,81 @@ pub struct Inputs<'a> {
 /// When a file cannot be written or containerd's tool cannot print its default container.
 pub fn write(inputs: &Inputs) -> Result<Plan> {
     let settings = Settings(inputs);
-    let own = inputs.nodes.iter().flat_map(|node| [settings.of(*node, "tmp"), settings.of(*node, "kubelet")]);
-    let shared = ["logs", "settings/cni", "settings/registry/_default"].map(|folder| settings.path(folder));
-    for folder in shared.into_iter().chain(own) {
-        fs::create_dir_all(&folder).attempting(|| format!("make {}", folder.display()))?;
-    }
+    settings.any_cluster()?;
     pki::write(&inputs.folder.join("pki"), inputs.network, inputs.nodes)?;
-    settings.container()?;
     for node in inputs.nodes {
-        unpacked::furnish(inputs.images, &settings.of(*node, "containerd"))?;
-        settings.save(&format!("{}.toml", node.process("containerd")), &settings.containerd(*node))?;
         settings.save(&format!("{}.json", node.process("kubelet")), &settings.kubelet(*node).to_string())?;
     }
-    settings.save("registry/_default/hosts.toml", &image::mirror(REGISTRY))?;
-    settings.save("cni/10-pods.conflist", &settings.pod_network().to_string())?;
+    settings.pod_network()?;
     settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
     settings.save("Corefile", &settings.dns())?;
-    settings.save("audit.json", &audit::policy().to_string())?;
-    settings.save("resolv.conf", &format!("nameserver {}\n", inputs.network.dns()))?;
+    let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
+    let mut processes = settings.processes();
+    processes.push(
+        Process::new("gateway", program)
+            .args(["gateway".into(), "--outside".into(), settings.text(OUTSIDE), settings.text(GATEWAY)])
+            .notifies(),
+    );
     Ok(Plan {
         world: inputs.world.into(),
         logs: inputs.folder.join("logs"),
         hostname: Node::FIRST.name(),
         network: inputs.network,
         nodes: inputs.nodes.iter().map(|node| node.address(inputs.network)).collect(),
-        addresses: Vec::new(),
+        addresses: inputs.metadata().into_iter().collect(),
         scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
         aliases: inputs.nodes.iter().map(|node| (root(*node).into(), settings.of(*node, "kubelet"))).collect(),
         outside: inputs.folder.join(OUTSIDE),
         sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
-        processes: settings.processes(),
+        processes,
     })
 }
 
-struct Settings<'a>(&'a Inputs<'a>);
+/// The files of a cluster, whatever makes it.
+pub struct Settings<'a>(pub &'a Inputs<'a>);
 
 impl Settings<'_> {
-    fn path(&self, name: &str) -> PathBuf {
+    /// Folders, unpacked images, and the settings of containerd, of the audit log and of name resolution.
+    ///
+    /// # Errors
+    /// When a file cannot be written or containerd's tool cannot print its default container.
+    pub fn any_cluster(&self) -> Result<()> {
+        let Inputs { nodes, images, network, .. } = self.0;
+        let own = nodes.iter().flat_map(|node| [self.of(*node, "tmp"), self.of(*node, "kubelet")]);
+        let shared = ["logs", "settings/cni", "settings/registry/_default"].map(|folder| self.path(folder));
+        for folder in shared.into_iter().chain(own) {
+            fs::create_dir_all(&folder).attempting(|| format!("make {}", folder.display()))?;
+        }
+        self.container()?;
+        for node in *nodes {
+            unpacked::furnish(images, &self.of(*node, "containerd"))?;
+            self.save(&format!("{}.toml", node.process("containerd")), &self.containerd(*node))?;
+        }
+        self.save("registry/_default/hosts.toml", &image::mirror(REGISTRY))?;
+        self.save("audit.json", &audit::policy().to_string())?;
+        self.save("resolv.conf", &format!("nameserver {}\n", network.dns()))
+    }
+
+    /// Path of a file or folder of the world.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.folder.join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    /// The same as text.
+    pub fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// A node's own file or folder.
-    fn of(&self, node: Node, name: &str) -> PathBuf {
+    pub fn of(&self, node: Node, name: &str) -> PathBuf {
         self.path("nodes").join(node.name()).join(name)
     }
 
-    fn save(&self, name: &str, text: &str) -> Result<()> {
+    /// Writes a file of the folder `settings`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path("settings").join(name);
         fs::write(&path, text).attempting(|| format!("write {}", path.display()))
     }
@@ -177,10 +215,13 @@ config_path = "{registry}"
         )
     }
 
-    /// Every Pod has its own cable to the node, so that all its traffic is routed and Services work for neighbours
-    /// without bridge netfilter.
-    fn pod_network(&self) -> Value {
-        json!({
+    /// Connects the Pods; a node is Ready when this is written. Every Pod has its own cable to the node, so that all its
+    /// traffic is routed and Services work for neighbours without bridge netfilter.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn pod_network(&self) -> Result<()> {
+        let network = json!({
             "cniVersion": "0.4.0",
             "name": "pods",
             "plugins": [{
@@ -192,27 +233,16 @@ config_path = "{registry}"
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
             }],
-        })
+        });
+        self.save("cni/10-pods.conflist", &network.to_string())
     }
 
-    fn kubelet(&self, node: Node) -> Value {
-        let address = node.address(self.0.network);
-        let pki = |suffix: &str| self.path(&format!("pki/{}.{suffix}", node.process("kubelet")));
+    /// How a kubelet treats the machine and its Pods, whoever started it.
+    pub fn habits(&self) -> Value {
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": address,
-            "authentication": {
-                "anonymous": {"enabled": false},
-                "webhook": {"enabled": true},
-                "x509": {"clientCAFile": self.path("pki/ca.crt")},
-            },
-            "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": Hierarchies::pods(self.0.world, node),
-            "clusterDNS": [self.0.network.dns()],
-            "clusterDomain": "cluster.local",
-            "containerRuntimeEndpoint": format!("unix://{}", socket(node)),
             // The machine is the user's: the kubelet neither reserves it nor clears Pods or images off it.
             "enforceNodeAllocatable": [],
             "evictionHard": {
@@ -221,12 +251,9 @@ config_path = "{registry}"
             "imageGCHighThresholdPercent": 100,
             "failCgroupV1": false,
             "failSwapOn": false,
-            "healthzBindAddress": address,
             "localStorageCapacityIsolation": false,
             "makeIPTablesUtilChains": false,
             "oomScoreAdj": 0,
-            // A kubelet removes the logs there of Pods that it does not know.
-            "podLogsDir": format!("/var/log/{}", node.process("pods")),
             "protectKernelDefaults": false,
             "resolvConf": self.path("settings/resolv.conf"),
             "serializeImagePulls": false,
@@ -234,10 +261,36 @@ config_path = "{registry}"
             // by default a minute.
             "syncFrequency": "5s",
             "systemReserved": {"cpu": self.0.reserved},
+        })
+    }
+
+    fn kubelet(&self, node: Node) -> Value {
+        let address = node.address(self.0.network);
+        let pki = |suffix: &str| self.path(&format!("pki/{}.{suffix}", node.process("kubelet")));
+        let mut config = self.habits();
+        let own = json!({
+            "address": address,
+            "authentication": {
+                "anonymous": {"enabled": false},
+                "webhook": {"enabled": true},
+                "x509": {"clientCAFile": self.path("pki/ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "cgroupRoot": Hierarchies::pods(self.0.world, node),
+            "clusterDNS": [self.0.network.dns()],
+            "clusterDomain": "cluster.local",
+            "containerRuntimeEndpoint": format!("unix://{}", socket(node)),
+            "healthzBindAddress": address,
+            // A kubelet removes the logs there of Pods that it does not know.
+            "podLogsDir": format!("/var/log/{}", node.process("pods")),
             "tlsCertFile": pki("crt"),
             "tlsPrivateKeyFile": pki("key"),
             "volumePluginDir": format!("{}/plugins", root(node)),
-        })
+        });
+        if let (Some(config), Value::Object(own)) = (config.as_object_mut(), own) {
+            config.extend(own);
+        }
+        config
     }
 
     fn kube_proxy(&self) -> Value {
@@ -254,39 +307,9 @@ config_path = "{registry}"
         })
     }
 
-    /// Names of the cluster, and the gateway's address for every other host name: a call to a host that the gateway
-    /// does not play then arrives there, is refused, and is found in its journal. A name without a dot is no host.
     fn dns(&self) -> String {
-        let (dns, gateway, admin) = (self.0.network.dns(), self.0.network.node(), self.text("pki/admin.conf"));
-        format!(
-            r#"cluster.local:53 in-addr.arpa:53 {{
-  bind {dns}
-  errors
-  kubernetes cluster.local in-addr.arpa {{
-    kubeconfig {admin}
-    pods insecure
-    ttl 5
-  }}
-}}
-.:53 {{
-  bind {dns}
-  errors
-  template IN A . {{
-    match "[^.][.][^.]"
-    answer "{{{{ .Name }}}} 60 IN A {gateway}"
-    fallthrough
-  }}
-  template IN ANY . {{
-    match "[^.][.][^.]"
-    rcode NOERROR
-    fallthrough
-  }}
-  template ANY ANY . {{
-    rcode NXDOMAIN
-  }}
-}}
-"#
-        )
+        let (bind, admin) = (format!("  bind {}\n", self.0.network.dns()), self.text("pki/admin.conf"));
+        corefile(self.0.network, [&bind, &bind], &format!("    kubeconfig {admin}\n"))
     }
 
     fn processes(&self) -> Vec<Process> {
@@ -388,6 +411,39 @@ config_path = "{registry}"
                 .after("kube-apiserver"),
         ]
     }
+}
+
+/// Names of the cluster, and the gateway's address for every other host name: a call to a host that the gateway does not
+/// play then arrives there, is refused, and is found in its journal. A name without a dot is no host. What CoreDNS needs
+/// beside that are lines for the names of the cluster and for the others, and for how it reaches the API server.
+pub fn corefile(network: Network, own: [&str; 2], access: &str) -> String {
+    let (gateway, [cluster, others]) = (network.node(), own);
+    format!(
+        r#"cluster.local:53 in-addr.arpa:53 {{
+{cluster}  errors
+  kubernetes cluster.local in-addr.arpa {{
+{access}    pods insecure
+    ttl 5
+  }}
+}}
+.:53 {{
+{others}  errors
+  template IN A . {{
+    match "[^.][.][^.]"
+    answer "{{{{ .Name }}}} 60 IN A {gateway}"
+    fallthrough
+  }}
+  template IN ANY . {{
+    match "[^.][.][^.]"
+    rcode NOERROR
+    fallthrough
+  }}
+  template ANY ANY . {{
+    rcode NXDOMAIN
+  }}
+}}
+"#
+    )
 }
 
 /// Where a node's containerd keeps what does not outlive it; the world's /run is in memory.

@@ -4,7 +4,11 @@ use std::{fs, io, process};
 
 use nix::errno::Errno;
 
-use crate::{cluster::embedded::cgroups::Hierarchies, judge::leaks::Search, world::Description};
+use crate::{
+    cluster::{self, embedded::cgroups::Hierarchies},
+    judge::leaks::Search,
+    world::Description,
+};
 
 /// Searches those of the world's processes, of its run's, and of this one.
 pub fn all(search: &Search, world: &Description) {
@@ -12,7 +16,7 @@ pub fn all(search: &Search, world: &Description) {
         Ok(hierarchies) => hierarchies,
         Err(failure) => return search.missed("the processes", failure),
     };
-    let mut ids = hierarchies.processes(&world.name);
+    let mut ids = cluster::processes(&hierarchies, &world.folder, &world.name);
     ids.extend(hierarchies.processes(&format!("run-{}", world.run)));
     ids.push(process::id().cast_signed());
     ids.sort_unstable();
