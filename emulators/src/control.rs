@@ -90,7 +90,8 @@ pub(crate) fn routes(desk: Desk) -> Router {
         .route("/{cloud}/apply", post(apply))
         .route("/{cloud}/declared", post(declare))
         .route("/{cloud}/secrets", routing::delete(forget))
-        .route("/{cloud}/secrets/{name}", get(read).put(write).delete(delete))
+        // Names of AWS may have slashes.
+        .route("/{cloud}/secrets/{*name}", get(read).put(write).delete(delete))
         .with_state(desk)
 }
 
