@@ -12,7 +12,7 @@ use kube::{
 };
 use rstest::rstest;
 use suites::{
-    Cloud, hold,
+    Cloud, DEADLINE, hold,
     metrics::{MANDELBROT, Metrics, WORKLOADS},
 };
 use trinity_e2e::{
@@ -21,7 +21,7 @@ use trinity_e2e::{
         metrics::{NAMESPACE, QUERIES, Running, SECRET},
         remote_write::{self, Rules},
     },
-    observe::{Expectation, condition, kinds::Kind},
+    observe::{Expectation, answered, condition, kinds::Kind},
 };
 use trinity_emulators::grafana::received::{Excerpt, Labels, Push, Sample};
 
@@ -104,9 +104,15 @@ async fn running_configuration_is_rendered_and_holds_no_credentials(#[case] clou
         let parameters = LogParams { container: Some(container.into()), ..LogParams::default() };
         pods.logs(&pod.name_any(), &parameters).await.expect("the log can be read")
     };
-    let (rendering, serving) = (log("render-prometheus-config").await, log("prometheus").await);
-    assert!(rendering.contains("rendered prometheus.yml"), "{rendering}");
-    assert!(serving.contains("Completed loading of configuration file"), "Prometheus' log does not say so");
+    // What a container has said reaches the log a little later than the container's end reaches its status.
+    let told = async |container: &str, text: &str| {
+        let what = format!("container {container} say {text:?}");
+        let ask = async || if log(container).await.contains(text) { Ok(()) } else { Err("its log does not") };
+        hold(answered(&what, DEADLINE, ask).await);
+        log(container).await
+    };
+    let rendering = told("render-prometheus-config", "rendered prometheus.yml").await;
+    let serving = told("prometheus", "Completed loading of configuration file").await;
 
     let maps: Api<ConfigMap> = Api::all(client.clone());
     let maps = maps.list(&ListParams::default()).await.expect("ConfigMaps can be listed");

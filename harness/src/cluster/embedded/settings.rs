@@ -390,8 +390,11 @@ config_path = "{registry}"
         processes
     }
 
-    /// The processes of one node.
+    /// The processes of one node. Wherever its root is, a kubelet clears `/var/lib/kubelet/device-plugins` and listens there;
+    /// of two that do so at once, one would find the address in use and die. So each waits for the one before.
     fn own(&self, node: Node) -> [Process; 2] {
+        let before =
+            self.0.nodes.iter().take_while(|other| **other != node).last().map(|other| other.process("kubelet"));
         let [containerd, kubelet] = ["containerd", "kubelet"].map(|program| node.process(program));
         [
             Process::new(&containerd, "containerd")
@@ -408,7 +411,8 @@ config_path = "{registry}"
                     format!("--root-dir={}", root(node)),
                 ])
                 .after(&containerd)
-                .after("kube-apiserver"),
+                .after(before.as_deref().unwrap_or("kube-apiserver"))
+                .notifies(),
         ]
     }
 }
