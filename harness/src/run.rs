@@ -189,8 +189,6 @@ pub(crate) struct Subject {
     pub(crate) platform: PathBuf,
     /// Where things are in it.
     layout: Layout,
-    /// Folder of the declared clouds.
-    pub(crate) worlds: PathBuf,
     /// The clouds, in the order of reports.
     pub(crate) clouds: Vec<Cloud>,
     /// Release of External Secrets that the platform pins.
@@ -212,7 +210,6 @@ impl Subject {
         let layout = Layout::find(&platform)?;
         let mut subject = Self {
             platform,
-            worlds: layout.clouds.clone(),
             layout,
             clouds: job.clouds.clone(),
             pinned: store.lock.operator.pinned.clone(),
@@ -289,9 +286,14 @@ impl Subject {
         self.platform.join(&self.layout.settings)
     }
 
+    /// Folder of the declared clouds.
+    pub(crate) fn worlds(&self) -> &Path {
+        &self.layout.clouds
+    }
+
     /// File with what stands in a cloud.
     pub(crate) fn declared(&self, cloud: Cloud) -> PathBuf {
-        self.worlds.join(format!("{cloud}.yaml"))
+        self.worlds().join(format!("{cloud}.yaml"))
     }
 
     /// What renders the platform with these chart archives.
@@ -359,9 +361,9 @@ impl Subject {
         let (platform, worlds) = match fault {
             Some(fault) => (
                 fault.break_copy(Tree::Platform, &self.platform, &report.join("broken-platform")).await?,
-                fault.break_copy(Tree::Worlds, &self.worlds, &report.join("broken-worlds")).await?,
+                fault.break_copy(Tree::Worlds, self.worlds(), &report.join("broken-worlds")).await?,
             ),
-            None => (self.platform.clone(), self.worlds.clone()),
+            None => (self.platform.clone(), self.worlds().to_owned()),
         };
         let own = worlds.join("grafana.yaml");
         let grafana = if own.exists() { own } else { workspace().join("fixtures/worlds/grafana.yaml") };

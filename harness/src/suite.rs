@@ -4,16 +4,15 @@ use std::{
     fs,
     io::IsTerminal,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
-use quick_junit::{Report, TestCase, TestCaseStatus};
+use quick_junit::TestCase;
 use tokio::process::Command;
 
 use crate::{
     cargo,
     failure::{Attempt, Failure, Result},
-    report::terminal::{Output, pass_on},
+    report::{junit, terminal::show},
     world::Description,
 };
 
@@ -75,15 +74,7 @@ impl Suites {
         command.env("RUST_BACKTRACE", "0");
         // What they say is remembered, as all that is shown.
         let color = if std::io::stderr().is_terminal() { "always" } else { "never" };
-        command.args(["--color", color]).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().attempting(attempted)?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(Failure::new(attempted(), "nextest has no outputs"));
-        };
-        let said = async { tokio::try_join!(pass_on(stdout, Output::Standard), pass_on(stderr, Output::Error)) };
-        let (status, said) = tokio::join!(child.wait(), said);
-        said.attempting(attempted)?;
-        let status = status.attempting(attempted)?;
+        let status = show(command.args(["--color", color])).await.attempting(attempted)?;
         match status.code() {
             Some(0) => Ok(Vec::new()),
             Some(FAILED) => self.failed(),
@@ -93,9 +84,7 @@ impl Suites {
 
     /// The tests that failed, by nextest's own report.
     fn failed(&self) -> Result<Vec<String>> {
-        let text = fs::read_to_string(&self.junit).attempting(|| format!("read {}", self.junit.display()))?;
-        let report =
-            Report::deserialize_from_str(&text).attempting(|| format!("understand {}", self.junit.display()))?;
+        let report = junit::read(&self.junit)?;
         Ok(report.test_suites.iter().flat_map(|suite| &suite.test_cases).filter_map(failure).collect())
     }
 
@@ -111,7 +100,9 @@ impl Suites {
 
 /// A test that failed, and its panic's message.
 fn failure(case: &TestCase) -> Option<String> {
-    let TestCaseStatus::NonSuccess { message, description, .. } = &case.status else { return None };
-    let said = description.as_ref().or(message.as_ref()).map_or("it says nothing", |said| said.as_str().trim());
+    let said = match junit::said(&case.status)? {
+        "" => "it says nothing",
+        said => said,
+    };
     Some(format!("{}: {said}", case.name.as_str()))
 }

@@ -297,8 +297,9 @@ fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
 }
 
 /// Secret values of one world, by the names that declared clouds use. They are made anew for every run and are in the
-/// cloud's backend and this process only. Those that the declared cloud has names for and the harness none are made up. What is `unique` in them is searched for wherever a run leaves something; URL and
-/// user number of Grafana Cloud have nothing unique, because they are the declared ones.
+/// cloud's backend and this process only. Those that the declared cloud has names for and the harness none are made up. What
+/// is `unique` in them is searched for wherever a run leaves something; URL and user number of Grafana Cloud have nothing
+/// unique, because they are the declared ones.
 pub(crate) fn values(wish: &Wish) -> Result<BTreeMap<String, String>> {
     let token = || format!("glc_{}{}", unique(), unique());
     let message = serde_json::json!({"message": format!("hello-from-{}-{}", wish.cloud, unique())});

@@ -151,7 +151,7 @@ impl Hunt<'_> {
         // Faults are made in copies; the originals are only read.
         let (platform, worlds) = (self.report.join("platform"), self.report.join("worlds"));
         copy::copy(&self.subject.platform, &platform).await?;
-        copy::copy(&self.subject.worlds, &worlds).await?;
+        copy::copy(self.subject.worlds(), &worlds).await?;
         let wish = Wish { platform, ..self.subject.wish(self.cloud, None, &self.report).await? };
         self.site
             .in_a_world(&wish, &self.report, async |world, client, values| {
@@ -162,7 +162,7 @@ impl Hunt<'_> {
                     world,
                     client,
                     platform: self.subject.platform.clone(),
-                    worlds: self.subject.worlds.clone(),
+                    worlds: self.subject.worlds().to_owned(),
                     copy: worlds,
                     values,
                 };

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use walkdir::{DirEntry, WalkDir};
 
 use super::{
+    pin::spec_sources,
     render::MANIFESTS,
     text::{self, Node},
     tree::Tree,
@@ -85,9 +86,8 @@ impl Layout {
         self.root(platform, cloud, None)?;
         let documents = reached(platform, &[self.roots[&cloud].clone()])?;
         let of = |document: &Node| {
-            let spec = document.get("spec")?;
-            let mut all = spec.get("sources").map(Node::items).unwrap_or_default().iter().chain(spec.get("source"));
-            let source = all.find(|source| source.get("chart").and_then(Node::text) == Some(chart))?;
+            let is = |source: &&Node| source.get("chart").and_then(Node::text) == Some(chart);
+            let source = spec_sources(document.get("spec")?).find(is)?;
             source.get("targetRevision")?.text().map(Into::into)
         };
         Ok(documents.iter().filter(|document| makes(document)).filter_map(of).collect())
@@ -192,8 +192,7 @@ fn sources(document: &Node) -> Vec<PathBuf> {
     let template = spec.get("template").and_then(|template| template.get("spec"));
     let mut paths: Vec<&str> = Vec::new();
     for spec in [Some(spec), template].into_iter().flatten() {
-        let all = spec.get("sources").map(Node::items).unwrap_or_default().iter().chain(spec.get("source"));
-        paths.extend(all.filter_map(|source| source.get("path")?.text()));
+        paths.extend(spec_sources(spec).filter_map(|source| source.get("path")?.text()));
     }
     let generators = spec.get("generators").map(Node::items).unwrap_or_default().iter();
     let directories = generators.filter_map(|generator| generator.get("git")?.get("directories")).flat_map(Node::items);

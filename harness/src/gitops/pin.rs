@@ -34,12 +34,16 @@ pub fn moved(platform: &std::path::Path, trees: &[Tree], chart: &str, from: &str
     Ok(edits)
 }
 
+/// The sources in an Application's spec, as its file has them.
+pub(super) fn spec_sources(spec: &Node) -> impl Iterator<Item = &Node> {
+    spec.get("sources").map(Node::items).unwrap_or_default().iter().chain(spec.get("source"))
+}
+
 /// Lines of an Application's sources that are this chart in this version.
 fn sources(document: &Node, chart: &str, version: &str) -> Vec<(usize, usize)> {
     let Some(spec) = document.get("spec") else { return Vec::new() };
-    let all = spec.get("sources").map(Node::items).unwrap_or_default().iter().chain(spec.get("source"));
     let has = |source: &&Node, field: &str, value: &str| source.get(field).and_then(Node::text) == Some(value);
-    let such = all.filter(|s| has(s, "chart", chart) && has(s, "targetRevision", version));
+    let such = spec_sources(spec).filter(|s| has(s, "chart", chart) && has(s, "targetRevision", version));
     such.map(|source| (source.line, source.last)).collect()
 }
 

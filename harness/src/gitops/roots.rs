@@ -89,10 +89,14 @@ pub fn revisions(root: &Path) -> Result<BTreeSet<String>> {
     Ok(all.filter(usual).map(Into::into).collect())
 }
 
-/// Sources of an Application's spec that are in Git.
+/// The sources in an Application's spec.
+pub fn sources(spec: &Value) -> impl Iterator<Item = &Value> {
+    spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"))
+}
+
+/// Those that are in Git.
 fn git_sources(spec: &Value) -> impl Iterator<Item = &Value> {
-    let all = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
-    all.filter(|source| source.get("chart").is_none())
+    sources(spec).filter(|source| source.get("chart").is_none())
 }
 
 /// Applies the root, the one thing that a person applies.

@@ -15,6 +15,7 @@ use crate::{
     failure::{Attempt, Result},
     gitops::{
         field::FieldPath,
+        roots,
         schema::{self, Schemas, Unpinned},
         tree::{Identity, Tree},
     },
@@ -57,7 +58,7 @@ impl Drift {
     /// As those of [`Self::read`], or when the platform's files cannot be read.
     pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Self> {
         let spec = &application.data["spec"];
-        let sources = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
+        let sources = roots::sources(spec);
         let tree = Tree::read(&world.platform, sources.filter_map(|source| source["path"].as_str()))?;
         Self::read(client, &tree, &application.name_any()).await
     }

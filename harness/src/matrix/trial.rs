@@ -3,12 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Instant,
 };
 
 use jiff::Timestamp;
-use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use quick_junit::{NonSuccessKind, TestCaseStatus};
 use tokio::process::Command;
 
 use super::{
@@ -20,7 +19,7 @@ use crate::{
     command::Run,
     failure::{Attempt, Failure, Result},
     judge::verdict::Conclusion,
-    report::terminal::{Output, pass_on},
+    report::{junit, terminal::show},
     workspace,
 };
 
@@ -48,15 +47,8 @@ impl Trial<'_> {
         command.args(&self.question.common).arg("e2e").arg("--platform").arg(self.platform);
         command.args(self.clouds.iter().flat_map(|cloud| ["--cloud", cloud]));
         command.args(["--kubernetes", &cell.kubernetes, "--argocd", &cell.argocd, "--operator", &cell.operator]);
-        command.arg("--report").arg(&report).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().attempting(attempted)?;
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(Failure::new(attempted(), "it has no outputs"));
-        };
-        let said = async { tokio::try_join!(pass_on(stdout, Output::Standard), pass_on(stderr, Output::Error)) };
-        let (status, said) = tokio::join!(child.wait(), said);
-        said.attempting(attempted)?;
-        let status = status.attempting(attempted)?;
+        command.arg("--report").arg(&report).kill_on_drop(true);
+        let status = show(&mut command).await.attempting(attempted)?;
         let Some(code) = status.code() else {
             return Err(Failure::new(attempted(), format!("it ended with {status}")).next("run the matrix again"));
         };
@@ -93,14 +85,13 @@ fn reports(folder: &Path) -> Vec<PathBuf> {
 
 /// The claims of a report that did not pass.
 fn findings(file: &Path) -> Result<Vec<Finding>> {
-    let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
-    let report = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", file.display()))?;
+    let report = junit::read(file)?;
     let mut found = Vec::new();
     for suite in &report.test_suites {
         for case in &suite.test_cases {
-            if let TestCaseStatus::NonSuccess { kind, message, description, .. } = &case.status {
+            if let TestCaseStatus::NonSuccess { kind, .. } = &case.status {
                 let claim = format!("{} {}", suite.name.as_str(), case.name.as_str());
-                let why = description.as_ref().or(message.as_ref()).map_or("", |why| why.as_str()).trim().to_owned();
+                let why = junit::said(&case.status).unwrap_or_default().to_owned();
                 found.push((*kind == NonSuccessKind::Error, Finding { claim, why }));
             }
         }
@@ -119,10 +110,7 @@ async fn revision() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        judge::verdict::{Outcome, Verdict},
-        report::junit,
-    };
+    use crate::judge::verdict::{Outcome, Verdict};
 
     #[test]
     fn failures_are_found_before_what_is_unproven_and_nothing_else_is() {

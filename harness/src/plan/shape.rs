@@ -6,7 +6,10 @@ use kube::core::DynamicObject;
 use serde_json::Value;
 
 use crate::{
-    gitops::render::{Application, Declared},
+    gitops::{
+        render::{Application, Declared},
+        roots,
+    },
     world::Cloud,
 };
 
@@ -96,9 +99,8 @@ impl Shape {
 
 /// Where an application comes from.
 fn sources(spec: &Value) -> String {
-    let all = spec["sources"].as_array().into_iter().flatten().chain(spec.get("source"));
     let text = |source: &Value, field: &str| source[field].as_str().unwrap_or_default().to_owned();
-    let told = all.map(|source| match (source["chart"].as_str(), source["path"].as_str()) {
+    let told = roots::sources(spec).map(|source| match (source["chart"].as_str(), source["path"].as_str()) {
         (Some(chart), _) => format!("chart {chart} {} of {}", text(source, "targetRevision"), text(source, "repoURL")),
         (None, Some(path)) => path.to_owned(),
         (None, None) => text(source, "repoURL"),
@@ -125,13 +127,8 @@ fn provider(provider: &Value) -> (String, String) {
 
 /// Why no cloud is played for a store; nothing when one is.
 fn unplayed(cloud: Cloud, settings: &Value, provider: &str, identity: &str) -> Option<String> {
-    let (wanted, other) = match cloud {
-        Cloud::Aws => ("aws", settings["aws"]["service"].as_str().filter(|service| *service != "SecretsManager")),
-        Cloud::Gcp => ("gcpsm", None),
-        Cloud::Azure => ("azurekv", None),
-    };
-    match other {
-        _ if provider != wanted => Some(format!("no cloud is played for provider {provider} in {cloud}")),
+    match settings["aws"]["service"].as_str().filter(|service| *service != "SecretsManager") {
+        _ if provider != cloud.provider() => Some(format!("no cloud is played for provider {provider} in {cloud}")),
         Some(service) => Some(format!("{service} is not played")),
         None if !identity.starts_with("service account ") => {
             Some(format!("its identity is {identity}, and only tokens of service accounts are judged"))

@@ -1,10 +1,11 @@
 //! Whether two runs came to the same verdicts, from what they have published: their JUnit files.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
 
-use crate::failure::{Attempt, Failure, Result};
+use super::junit;
+use crate::failure::{Failure, Result};
 
 /// Outcomes by what they are about. What several worlds of a run try has one for each, in the order of the clouds.
 type Outcomes = BTreeMap<(String, String), Vec<&'static str>>;
@@ -29,19 +30,18 @@ pub fn between(one: &Path, other: &Path) -> Result<(usize, Vec<String>)> {
 
 fn read(folder: &Path) -> Result<Outcomes> {
     let file = folder.join("junit.xml");
-    let attempted = || format!("read the verdicts in {}", file.display());
-    let text = fs::read_to_string(&file)
-        .map_err(|e| Failure::new(attempted(), e).next("name the folder of a run, as its last lines tell it"))?;
-    let outcomes = outcomes(&text).attempting(attempted)?;
+    let report =
+        junit::read(&file).map_err(|failure| failure.next("name the folder of a run, as its last lines tell it"))?;
+    let outcomes = outcomes(report);
     if outcomes.is_empty() {
-        return Err(Failure::new(attempted(), "there are none"));
+        return Err(Failure::new(format!("read the verdicts in {}", file.display()), "there are none"));
     }
     Ok(outcomes)
 }
 
-fn outcomes(text: &str) -> std::result::Result<Outcomes, quick_junit::DeserializeError> {
+fn outcomes(report: Report) -> Outcomes {
     let mut outcomes = Outcomes::new();
-    for suite in Report::deserialize_from_str(text)?.test_suites {
+    for suite in report.test_suites {
         for case in suite.test_cases {
             let outcome = match case.status {
                 TestCaseStatus::Success { .. } => "passed",
@@ -53,7 +53,7 @@ fn outcomes(text: &str) -> std::result::Result<Outcomes, quick_junit::Deserializ
             outcomes.entry(claim).or_default().push(outcome);
         }
     }
-    Ok(outcomes)
+    outcomes
 }
 
 #[cfg(test)]
@@ -61,7 +61,6 @@ mod tests {
     use super::*;
     use crate::{
         judge::verdict::{Outcome, Verdict},
-        report::junit,
         world::Cloud,
     };
 

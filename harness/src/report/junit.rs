@@ -18,9 +18,7 @@ use crate::{
 pub fn write(target: &Path, suites: &[&Path], verdicts: &[Verdict], components: &[Provenance]) -> Result<()> {
     let mut report = Report::new("trinity-e2e");
     for nextest in suites.iter().filter(|file| file.exists()) {
-        let text = fs::read_to_string(nextest).attempting(|| format!("read {}", nextest.display()))?;
-        let own = Report::deserialize_from_str(&text).attempting(|| format!("understand {}", nextest.display()))?;
-        report.add_test_suites(own.test_suites);
+        report.add_test_suites(read(nextest)?.test_suites);
     }
     for group in verdicts.chunk_by(|a, b| a.subject() == b.subject()) {
         let mut suite = TestSuite::new(group[0].subject());
@@ -57,6 +55,21 @@ pub fn write(target: &Path, suites: &[&Path], verdicts: &[Verdict], components: 
     }
     let text = report.to_string().attempting(|| "write the JUnit report".into())?;
     fs::write(target, text).attempting(|| format!("write {}", target.display()))
+}
+
+/// Reads a JUnit file.
+///
+/// # Errors
+/// When it is not there or is none.
+pub fn read(file: &Path) -> Result<Report> {
+    let text = fs::read_to_string(file).attempting(|| format!("read {}", file.display()))?;
+    Report::deserialize_from_str(&text).attempting(|| format!("understand {}", file.display()))
+}
+
+/// What a test that did not pass has said, its panic's message first of all; nothing when it passed or was not run.
+pub fn said(status: &TestCaseStatus) -> Option<&str> {
+    let TestCaseStatus::NonSuccess { message, description, .. } = status else { return None };
+    Some(description.as_ref().or(message.as_ref()).map_or("", |said| said.as_str().trim()))
 }
 
 #[cfg(test)]

@@ -3,10 +3,14 @@
 
 use std::{
     io::{self, Write},
+    process::{ExitStatus, Stdio},
     sync::{Mutex, PoisonError},
 };
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::Command,
+};
 
 static SHOWN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -30,11 +34,25 @@ pub fn print(text: impl AsRef<str>) {
     let _ = Output::Standard.write_all(format!("{}\n", text.as_ref()).as_bytes());
 }
 
+/// Runs a program to its end and shows what it says on both its outputs.
+///
+/// # Errors
+/// When it cannot be started, or what it says cannot be read.
+pub async fn show(command: &mut Command) -> io::Result<ExitStatus> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err(io::Error::other("it has no outputs"));
+    };
+    let said = async { tokio::try_join!(pass_on(stdout, Output::Standard), pass_on(stderr, Output::Error)) };
+    let (status, said) = tokio::join!(child.wait(), said);
+    said.and(status)
+}
+
 /// Shows what a program says, line by line, so that those of several programs do not mix.
 ///
 /// # Errors
 /// When it cannot be read.
-pub async fn pass_on(program: impl AsyncRead + Unpin, mut output: Output) -> io::Result<()> {
+async fn pass_on(program: impl AsyncRead + Unpin, mut output: Output) -> io::Result<()> {
     let mut lines = BufReader::new(program);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).await? > 0 {

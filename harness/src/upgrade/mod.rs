@@ -54,9 +54,9 @@ pub async fn run(store: &Store, question: &Question) -> Result<Conclusion> {
     let trials = Trials { store, subject: &subject, operators: (Some(from), &[to]), phase: "upgrade", report };
     let clouds: Vec<&str> = subject.clouds.iter().map(|cloud| cloud.name()).collect();
     let (tree, clouds) = (subject.platform.display(), clouds.join(", "));
-    for (release, other, what) in [(from, to.as_str(), "left behind"), (to, from, "new with it")] {
-        let others = defects::of(OPERATOR, other, &subject.clouds)?;
-        let own = defects::of(OPERATOR, release, &subject.clouds)?;
+    let [old, new] = [from, to].map(|release| defects::of(OPERATOR, release, &subject.clouds));
+    let (old, new) = (old?, new?);
+    for (own, others, what) in [(&old, &new, "left behind"), (&new, &old, "new with it")] {
         for defect in own.iter().filter(|defect| !others.iter().any(|other| other.id == defect.id)) {
             terminal::print(format!("known upstream, {what}: {defect}"));
         }
