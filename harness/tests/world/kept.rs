@@ -125,7 +125,7 @@ fn claims_are_in_the_reports(machine: &Machine) {
             .map(|case| (case.name.to_string(), matches!(case.status, TestCaseStatus::Success { .. })))
             .collect();
         for claim in [
-            "secret_equals_what_the_backend_holds::case_1_aws",
+            "secrets_equal_what_the_backend_holds::case_1_aws",
             "alone::expired::case_1_aws",
             "sender::b_outage_of_the_receiver_loses_nothing::case_1_aws",
             "forged signature → InvalidIdentityToken",
