@@ -7,9 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{Answer, Attempt, Error, Result, aws::sigv4::sha256_hex, config::Charts};
 
-/// Answers a request for `path`.
-pub(crate) fn answer(charts: &Charts, path: &str) -> Result<Answer> {
-    let file = path.trim_start_matches('/');
+/// The repository that a path of a host belongs to, and the file in it.
+pub(crate) fn find<'a>(all: &'a [Charts], host: &str, path: &'a str) -> Option<(&'a Charts, &'a str)> {
+    let own = all.iter().filter(|charts| charts.host == host);
+    own.filter_map(|charts| Some((charts, path.strip_prefix(&charts.path)?.strip_prefix('/')?))).next()
+}
+
+/// Answers a request for a file of a repository.
+pub(crate) fn answer(charts: &Charts, file: &str) -> Result<Answer> {
     if file == "index.yaml" {
         let index = serde_yaml::to_string(&index(charts)?).attempting(|| "write index.yaml".into())?;
         return Ok(Answer::body(StatusCode::OK, "text/yaml", index));
@@ -55,4 +60,21 @@ fn chart_yaml(archive: &[u8], path: &Path) -> Result<String> {
         }
     }
     Err(Error::new(attempted(), "the archive has none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_repositories_share_a_host() {
+        let at = |path: &str| Charts { host: "h".into(), path: path.into(), archives: Vec::new() };
+        let all = [at("/one"), at("/one-more")];
+        let found = |host: &str, path: &'static str| find(&all, host, path).map(|(c, file)| (c.path.clone(), file));
+        assert_eq!(found("h", "/one/index.yaml"), Some(("/one".into(), "index.yaml")));
+        assert_eq!(found("h", "/one-more/a-1.tgz"), Some(("/one-more".into(), "a-1.tgz")));
+        assert_eq!(found("h", "/index.yaml"), None);
+        assert_eq!(found("other", "/one/index.yaml"), None);
+        assert_eq!(find(&[at("")], "h", "/index.yaml").map(|(_, file)| file), Some("index.yaml"));
+    }
 }

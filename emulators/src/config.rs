@@ -83,6 +83,9 @@ pub struct Repository {
 pub struct Charts {
     /// Host name.
     pub host: String,
+    /// Path on that host, without a slash at its end; empty when it has the whole host.
+    #[serde(default)]
+    pub path: String,
     /// Chart archives (`.tgz`).
     pub archives: Vec<PathBuf>,
 }

@@ -305,8 +305,8 @@ impl Gateway {
         if let Some((repository, rest)) = git::find(&self.config.git, host, &path) {
             return git::answer(repository, &rest, request).await;
         }
-        if let Some(charts) = self.config.charts.iter().find(|c| c.host == host) {
-            return charts::answer(charts, &path);
+        if let Some((charts, file)) = charts::find(&self.config.charts, host, &path) {
+            return charts::answer(charts, file);
         }
         let text = format!("nothing here plays https://{host}{path}: a platform under test should not call it\n");
         Ok(Answer::text(StatusCode::MISDIRECTED_REQUEST, text.clone()).noting(Note::finding(text.trim())))

@@ -16,7 +16,7 @@ use crate::{
     defects, example,
     failure::{Attempt, Failure, Result},
     faults::{self, Fault, copy::Tree},
-    gitops::{checkout, layout::Layout, render::Renderer},
+    gitops::{abroad::Abroad, checkout, layout::Layout, render::Renderer, roots},
     judge::{
         central,
         leaks::{
@@ -104,7 +104,7 @@ async fn conduct(
     let backend = job.backend.choose(job.fix_docker).await?;
     let (parts, nextest) = uninterrupted(async {
         let parts = Parts::find(store, job.operator.as_deref(), &subject.pinned, &[]).await?;
-        let parts = parts.with(backend, store).await?;
+        let parts = subject.complete(parts, store).await?.with(backend, store).await?;
         Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
     })
     .await?;
@@ -296,12 +296,37 @@ impl Subject {
         self.worlds().join(format!("{cloud}.yaml"))
     }
 
-    /// What renders the platform with these chart archives.
+    /// What renders the platform (its cell with another release of the operator, where it has one) with these chart archives
+    /// of the component lock; and what it has from elsewhere. Applications that cannot be had here are left out.
     ///
     /// # Errors
-    /// When no source has a program for it, or the platform's settings cannot be read.
-    pub(crate) async fn renderer(&self, store: &Store, charts: Vec<PathBuf>) -> Result<Renderer> {
-        Renderer::find(store, &self.platform, &self.settings(), charts).await
+    /// When no source has a program for it, or the platform cannot be read.
+    pub(crate) async fn renderer(
+        &self,
+        store: &Store,
+        charts: Vec<PathBuf>,
+        cell: Option<&str>,
+    ) -> Result<(Renderer, Abroad)> {
+        let renderer = Renderer::find(store, &self.platform, &self.settings(), charts).await?;
+        let mut abroad = Abroad::default();
+        for cloud in &self.clouds {
+            let root = self.root(*cloud, cell).or_else(|_| self.root(*cloud, None))?;
+            let own = roots::repository(&root)?;
+            abroad.add(store, *cloud, &renderer.declared(&root).await?, &own).await;
+        }
+        let archives = abroad.charts.iter().map(|(_, chart)| chart.path.clone()).collect();
+        let without = abroad.applications().map(Into::into).collect();
+        Ok((renderer.with(archives, without), abroad))
+    }
+
+    /// The parts with what the platform's applications need from elsewhere, and with those that cannot be had here.
+    ///
+    /// # Errors
+    /// When the platform cannot be read.
+    pub(crate) async fn complete(&self, parts: Parts, store: &Store) -> Result<Parts> {
+        let archives = parts.charts.iter().map(|chart| chart.archive.clone()).collect();
+        let (_, abroad) = self.renderer(store, archives, parts.operator.cell()).await?;
+        Ok(parts.and(abroad))
     }
 
     /// Number of nodes beside the first of each world, all of which this machine can have.

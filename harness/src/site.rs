@@ -76,7 +76,11 @@ impl Trials<'_> {
             let report = report::folder(self.report, run)?;
             phases.next("components");
             let (operator, others) = self.operators;
-            let parts = uninterrupted(Parts::find(store, operator, &self.subject.pinned, others)).await?;
+            let parts = uninterrupted(async {
+                let parts = Parts::find(store, operator, &self.subject.pinned, others).await?;
+                self.subject.complete(parts, store).await
+            })
+            .await?;
             let headline = headline(&parts);
             terminal::print(&headline);
             phases.next("metrics");
@@ -110,7 +114,7 @@ impl Site<'_> {
     /// # Errors
     /// When the platform's settings cannot be read.
     pub async fn renderer(&self, world: &Description) -> Result<Renderer> {
-        Renderer::find(self.store, &world.platform, &world.settings, self.parts.charts.clone()).await
+        self.parts.renderer(self.store, world).await
     }
 
     /// Does `work` in a new world, which is gone then. The work is given the world's secret values.

@@ -53,11 +53,12 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join("core-install.yaml");
     let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
     let installed = manifest::parse(&text, "Argo CD")?;
-    let renderer = subject.renderer(store, vec![operator.archive()]).await?;
+    let (renderer, abroad) = subject.renderer(store, vec![operator.archive().archive], cell).await?;
     let mut enough = true;
     for cloud in &subject.clouds {
         let root = subject.root(*cloud, cell)?;
-        let (mut workloads, mut notes) = (Vec::new(), Vec::new());
+        let mut workloads = Vec::new();
+        let mut notes: Vec<String> = abroad.of(*cloud).collect();
         let mut add = |objects: &[DynamicObject], namespace: &str| -> Result<()> {
             for object in objects {
                 workloads.extend(workload(object, namespace)?);

@@ -352,8 +352,16 @@ async fn platform(world: &Description, client: &Client) -> Result<Verdict> {
         Ok(excused) => (Outcome::Passed, excused),
         Err(cause) => (Outcome::Failed(cause.to_string()), BTreeSet::new()),
     };
-    let but: String = excused.iter().map(|workload| format!(", but for {workload}, whose image nobody has")).collect();
+    let but: String = excused.iter().map(|excused| format!(", but for {excused}{}", why(excused))).collect();
     Ok(Verdict::new("platform", all_of(&roots) + &but, outcome).took(begun.elapsed()))
+}
+
+/// Why something was excused.
+fn why(excused: &str) -> &'static str {
+    match excused.starts_with("Application ") {
+        true => " and what waits for it: nobody has what it is made from",
+        false => ", whose image nobody has",
+    }
 }
 
 /// Waits for the samples of the world, or for the certain cause why they cannot arrive.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cache::Origin;
+use crate::world::Cloud;
 
 /// A component that is ready for use.
 #[derive(Clone, Debug)]
@@ -30,11 +31,47 @@ pub struct ImageSet {
     pub artifacts: Vec<Artifact>,
 }
 
-/// An optional image that no source has.
+/// An archive of a chart, and the URL of the repository that has it.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// URL of the repository.
+    pub repository: String,
+    /// The archive, `<name>-<version>.tgz`.
+    pub archive: PathBuf,
+}
+
+/// Something that no source has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Missing {
-    /// Its reference.
-    pub image: String,
+    /// What it is.
+    pub what: Need,
     /// Why it cannot be had, on one line.
     pub reason: String,
+}
+
+/// What a platform can need that no source has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// An image, by its reference.
+    Image(String),
+    /// What an application is made from.
+    Application {
+        /// The cloud that has the application.
+        cloud: Cloud,
+        /// Name of the application.
+        name: String,
+        /// URL of the repository.
+        repository: String,
+    },
+}
+
+impl Need {
+    /// Name of the application, when it is one.
+    pub fn application(&self) -> Option<&str> {
+        match self {
+            Self::Application { name, .. } => Some(name),
+            Self::Image(_) => None,
+        }
+    }
 }

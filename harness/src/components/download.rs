@@ -155,15 +155,21 @@ fn checksum(text: &str, file: &str) -> Option<String> {
 
 /// `index.yaml` of a Helm repository, as far as it matters here.
 #[derive(Deserialize)]
-struct Index {
-    entries: BTreeMap<String, Vec<Packaged>>,
+pub(super) struct Index {
+    /// Every release of every chart, by the chart's name.
+    pub entries: BTreeMap<String, Vec<Packaged>>,
 }
 
 /// One packaged chart.
-#[derive(Deserialize)]
-struct Packaged {
-    urls: Vec<String>,
-    digest: String,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Packaged {
+    /// Version of the chart.
+    pub version: String,
+    /// Where its archive is, from the repository's URL.
+    pub urls: Vec<String>,
+    /// SHA-256 of the archive; helm itself does without, too.
+    pub digest: String,
 }
 
 /// The innermost causes of an error; reqwest's own text stops at "error sending request".

@@ -12,10 +12,11 @@ mod inheritance;
 pub mod lock;
 mod make;
 pub mod registry;
+pub mod repository;
 pub mod store;
 pub mod unpacked;
 
-pub use artifact::{Artifact, ImageSet, Missing};
+pub use artifact::{Artifact, Chart, ImageSet, Missing, Need};
 pub use cache::Origin;
 pub use lock::Lock;
 pub use store::{Operator, Options, Store};

@@ -12,7 +12,7 @@ use tracing::info;
 use walkdir::WalkDir;
 
 use super::{
-    artifact::{Artifact, ImageSet, Missing},
+    artifact::{Artifact, Chart, ImageSet, Missing, Need},
     cache::{Cache, Entry, Making, Origin, hash, hash_bytes},
     compose, debian,
     download::Web,
@@ -24,6 +24,9 @@ use crate::{
     failure::{Attempt, Failure, Result},
     workspace,
 };
+
+/// Repository of the operator's charts, which the component lock has.
+pub const REPOSITORY: &str = "https://charts.external-secrets.io";
 
 /// Where a store looks and keeps.
 #[derive(Clone, Debug, Default)]
@@ -48,9 +51,10 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// The archive of its chart.
-    pub fn archive(&self) -> PathBuf {
-        self.chart.path.join(format!("external-secrets-{}.tgz", self.version))
+    /// The archive of its chart, which its own repository has.
+    pub fn archive(&self) -> Chart {
+        let archive = self.chart.path.join(format!("external-secrets-{}.tgz", self.version));
+        Chart { repository: REPOSITORY.into(), archive }
     }
 }
 
@@ -149,7 +153,8 @@ impl Store {
             match self.image(wanted).await {
                 Err(failure) if wanted.optional => {
                     let reason: Vec<&str> = failure.seen().lines().map(str::trim).collect();
-                    missing.push(Missing { image: wanted.reference.clone(), reason: reason.join(": ") });
+                    let what = Need::Image(wanted.reference.clone());
+                    missing.push(Missing { what, reason: reason.join(": ") });
                 }
                 outcome => {
                     outcome?;
@@ -357,7 +362,7 @@ impl Store {
     }
 
     /// The entry of an artifact; `produce` makes it when the cache does not have it, once, whoever else wants it too.
-    async fn entry(&self, key: &str, produce: impl AsyncFnOnce(&Making) -> Result<Entry>) -> Result<Entry> {
+    pub(super) async fn entry(&self, key: &str, produce: impl AsyncFnOnce(&Making) -> Result<Entry>) -> Result<Entry> {
         if let Some(entry) = self.cache.entry(key) {
             return Ok(entry);
         }
@@ -408,7 +413,7 @@ impl Store {
 }
 
 /// What the first of `origins` gives that has it. `reachable` is what a machine without a mirror has to reach.
-async fn first<T>(
+pub(super) async fn first<T>(
     label: &str,
     reachable: &str,
     origins: Vec<Origin>,
@@ -470,7 +475,7 @@ const fn attempt(origin: Origin) -> &'static str {
 }
 
 /// An image reference as a file name.
-fn plain(reference: &str) -> String {
+pub(super) fn plain(reference: &str) -> String {
     reference.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
 }
 

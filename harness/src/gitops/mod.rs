@@ -1,5 +1,6 @@
 //! Argo CD: its installation and what it is told.
 
+pub mod abroad;
 pub mod argocd;
 pub mod checkout;
 pub mod edit;

@@ -60,6 +60,8 @@ pub struct Renderer {
     /// Release of Kubernetes that charts are rendered for.
     kubernetes: String,
     charts: Vec<PathBuf>,
+    /// Names of applications that are not rendered.
+    without: BTreeSet<String>,
     /// Folder for what helm keeps, and for charts and values.
     scratch: TempDir,
 }
@@ -148,8 +150,17 @@ impl Renderer {
             helm: store.obtain(&argocd.helm).await?.path.join("helm"),
             kubernetes: store.lock.kubernetes.chosen.clone(),
             charts,
+            without: BTreeSet::new(),
             scratch: TempDir::with_prefix("trinity-e2e-").attempting(|| "make a temporary folder".into())?,
         })
+    }
+
+    /// The same with further chart archives, and without the applications of these names, which cannot be had here.
+    #[must_use]
+    pub fn with(mut self, charts: Vec<PathBuf>, without: BTreeSet<String>) -> Self {
+        self.charts.extend(charts);
+        self.without = without;
+        self
     }
 
     /// The applications of the file or folder `root`, the applications that they consist of, and theirs in turn, parents first.
@@ -173,6 +184,9 @@ impl Renderer {
         while let Some(manifest) = waiting.pop_front() {
             let name = manifest.metadata.name.clone().unwrap_or_default();
             if !seen.insert((is_set(&manifest), name.clone())) {
+                continue;
+            }
+            if is_application(&manifest) && self.without.contains(&name) {
                 continue;
             }
             if is_set(&manifest) {
@@ -431,7 +445,7 @@ fn identity(object: &DynamicObject) -> (String, String, String) {
 }
 
 /// A repository's URL without what makes no difference.
-fn plain(url: &str) -> String {
+pub(super) fn plain(url: &str) -> String {
     url.trim_end_matches('/').trim_end_matches(".git").to_lowercase()
 }
 
@@ -456,6 +470,7 @@ mod tests {
             helm: "/nonexistent/helm".into(),
             kubernetes: "1.34.0".into(),
             charts: vec!["/nonexistent/some-1.0.0.tgz".into()],
+            without: BTreeSet::new(),
             scratch: TempDir::new().unwrap(),
         };
         (platform, renderer)

@@ -1,5 +1,5 @@
-//! The platform's applications when some images cannot be had here: what needs one of them does not run, and that alone
-//! does not fail the rest.
+//! The platform's applications when some images or charts cannot be had here: what needs one of them does not run, and that
+//! alone does not fail the rest.
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Waits until all of the platform's roots and all their applications are Synced and Healthy, but for workloads whose images
-/// no source has. Returns these, as `Deployment namespace/name`.
+/// no source has, and applications that are made from what nobody has. Returns these, as `Deployment namespace/name`.
 ///
 /// # Errors
 /// At the deadline, with the last state; or when a watch is refused.
@@ -29,7 +29,8 @@ pub async fn settled(
     what: &str,
     deadline: Duration,
 ) -> Result<BTreeSet<String>> {
-    let excused = RefCell::new(BTreeSet::new());
+    let absent = world.without().map(|name| format!("Application {}/{name}", argocd::NAMESPACE));
+    let excused = RefCell::new(absent.collect());
     let full = |names: &[String]| names.iter().map(|name| format!("{}/{name}", argocd::NAMESPACE)).collect();
     let claim = condition::trees_settled(full(&roots.applications), full(&roots.sets), &excused);
     let settled = async {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use trinity_emulators::journal;
 
 use super::verdict::{Outcome, Verdict};
-use crate::components::Missing;
+use crate::components::{Missing, Need};
 
-/// A verdict on all calls of a world. Of the images `missing` it was known before that nobody has them.
+/// A verdict on all calls of a world. Of what is `missing` it was known before that nobody has it.
 pub fn verdict(lines: &[journal::Line], missing: &[Missing]) -> Verdict {
     let outcome = match findings(lines, missing) {
         findings if findings.is_empty() => Outcome::Passed,
@@ -20,7 +20,12 @@ pub fn verdict(lines: &[journal::Line], missing: &[Missing]) -> Verdict {
 
 /// What each unexpected call was, once.
 fn findings(lines: &[journal::Line], missing: &[Missing]) -> Vec<String> {
-    let known = |reason: &String| missing.iter().any(|m| reason.contains(&m.image));
+    let known = |reason: &String| {
+        missing.iter().any(|missing| match &missing.what {
+            Need::Image(image) => reason.contains(image),
+            Need::Application { repository, .. } => reason.contains(repository.trim_end_matches(".git")),
+        })
+    };
     let reasons = lines.iter().filter(|l| l.note.finding).map(|l| l.note.reason.clone().unwrap_or_default());
     let found: BTreeSet<String> = reasons.filter(|reason| !known(reason)).collect();
     found.into_iter().collect()
@@ -29,6 +34,7 @@ fn findings(lines: &[journal::Line], missing: &[Missing]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::Cloud;
 
     #[test]
     fn each_finding_is_told_once() {
@@ -43,7 +49,8 @@ mod tests {
         .collect();
         assert_eq!(findings(&lines, &[]), ["nothing here plays https://example.com/"]);
         assert!(findings(&lines[..1], &[]).is_empty());
-        let known = Missing { image: "https://example.com/".into(), reason: String::new() };
+        let what = Need::Application { cloud: Cloud::Gcp, name: "a".into(), repository: "https://example.com".into() };
+        let known = Missing { what, reason: String::new() };
         assert!(findings(&lines, &[known]).is_empty());
     }
 }

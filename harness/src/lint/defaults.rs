@@ -82,6 +82,7 @@ mod tests {
             clouds: vec![vec![(application, Tree::default())]],
             settings: std::collections::BTreeMap::new(),
             releases,
+            absent: Vec::new(),
         };
         findings(&platform).into_iter().map(|f| format!("{}: {}", f.object, f.what)).collect()
     }

@@ -36,6 +36,8 @@ struct Platform {
     settings: BTreeMap<String, String>,
     /// The releases of External Secrets, in the order of upgrades, with all definitions of kinds that there are then.
     releases: Vec<(String, Schemas)>,
+    /// Applications that cannot be had here, each with the reason.
+    absent: Vec<String>,
 }
 
 /// Every rule. A rule is a pure function of the platform; its findings are printed as all others are.
@@ -50,6 +52,9 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let findings: BTreeSet<Finding> = RULES.iter().flat_map(|rule| rule(&platform)).collect();
     for finding in &findings {
         println!("{finding}");
+    }
+    for absent in &platform.absent {
+        println!("not covered {absent}");
     }
     let releases: Vec<&str> = platform.releases.iter().map(|(version, _)| version.as_str()).collect();
     let of = format!("{}, external-secrets {}", question.platform.display(), releases.join(" and "));
@@ -89,7 +94,7 @@ impl Platform {
         let Question { platform, clouds, operators } = question.clone();
         let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
         let (operators, charts) = charts(store, &subject.pinned, operators).await?;
-        let renderer = subject.renderer(store, charts).await?;
+        let (renderer, abroad) = subject.renderer(store, charts, operators.first().map(String::as_str)).await?;
         let mut clouds = Vec::new();
         for cloud in &subject.clouds {
             // The manifests are those that go with the first release: its cell, when the platform has one.
@@ -112,6 +117,7 @@ impl Platform {
             releases.push((version, own.or(&common)));
         }
         let settings = argocd::settings(&installed, &subject.settings())?;
-        Ok(Self { clouds, settings, releases })
+        let absent = subject.clouds.iter().flat_map(|cloud| abroad.of(*cloud)).collect();
+        Ok(Self { clouds, settings, releases, absent })
     }
 }

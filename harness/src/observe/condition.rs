@@ -94,21 +94,39 @@ pub fn generated(set: Option<&DynamicObject>) -> Expectation {
 }
 
 fn tree(name: &str, applications: &Objects, excused: &BTreeSet<String>) -> Expectation {
+    if excused.contains(&format!("Application {name}")) {
+        return Expectation::Held;
+    }
     let application = applications.get(name);
+    let halted = application.is_some_and(|a| waits_for_excused(a, excused));
     let resources = application.and_then(|a| a.data["status"]["resources"].as_array());
     let resources: Vec<&Value> = resources.into_iter().flatten().collect();
     let named = |kind: &'static str| resources.iter().filter(move |r| r["kind"] == kind).map(|r| full_name(r));
-    let children = named("Application").map(|child| tree(&child, applications, excused));
+    // What comes after an application that will not be well does not come.
+    let due = named("Application").filter(|child| !halted || applications.contains_key(child));
+    let children = due.map(|child| tree(&child, applications, excused));
     let made = named("ApplicationSet").map(|set| made(&set, applications, excused));
     let children: Vec<Expectation> = children.chain(made).collect();
     let own = match synced_and_healthy(application) {
-        Expectation::Pending(_) if application.is_some_and(|a| waits_for_excused_only(a, &resources, excused)) => {
+        Expectation::Pending(_)
+            if halted || application.is_some_and(|a| waits_for_excused_only(a, &resources, excused)) =>
+        {
             Expectation::Held
         }
         Expectation::Pending(why) => Expectation::Pending(format!("application {name}: {why}")),
         other => other,
     };
     children.into_iter().fold(own, Expectation::and)
+}
+
+/// Whether a sync of the application waits for an excused one before it goes on to the next wave.
+fn waits_for_excused(application: &DynamicObject, excused: &BTreeSet<String>) -> bool {
+    let operation = &application.data["status"]["operationState"];
+    let namespace = application.metadata.namespace.as_deref().unwrap_or_default();
+    let message = operation["message"].as_str().unwrap_or_default();
+    let awaited = message.strip_prefix("waiting for healthy state of argoproj.io/Application/");
+    let awaited = awaited.and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    operation["phase"] == "Running" && excused.contains(&format!("Application {namespace}/{awaited}"))
 }
 
 /// Whether the application is Synced, and nothing but excused workloads and applications keeps it from being Healthy.
@@ -352,6 +370,34 @@ mod tests {
         }
         excused.borrow_mut().clear();
         assert!(matches!(claim(&with("Synced", json!([one]))), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn what_waits_for_an_excused_application_is_excused() {
+        let child = |name: &str| json!({"kind": "Application", "namespace": "a", "name": name, "status": "OutOfSync"});
+        let with = |message: &str| {
+            let operation = json!({"phase": "Running", "message": message});
+            let resources = json!([child("absent"), child("later")]);
+            let status = json!({"sync": {"status": "OutOfSync"}, "operationState": operation, "resources": resources});
+            let root = json!({"metadata": {"name": "root", "namespace": "a"}, "status": status});
+            Objects::from([("a/root".to_owned(), object(root))])
+        };
+        let excused = RefCell::new(BTreeSet::from(["Application a/absent".to_owned()]));
+        let claim = trees_settled(vec!["a/root".into()], Vec::new(), &excused);
+        let waits = "waiting for healthy state of argoproj.io/Application/absent";
+        assert_eq!(claim(&with(waits)), Expectation::Held);
+        assert_eq!(claim(&with(&format!("{waits} and 1 more resources"))), Expectation::Held);
+        for other in ["waiting for healthy state of argoproj.io/Application/later", "successfully synced"] {
+            assert!(matches!(claim(&with(other)), Expectation::Pending(_)), "{other}");
+        }
+        // One that is there has to be well.
+        let mut objects = with(waits);
+        let status = json!({"sync": {"status": "OutOfSync"}, "health": {"status": "Missing"}});
+        objects.insert(
+            "a/later".into(),
+            object(json!({"metadata": {"name": "later", "namespace": "a"}, "status": status})),
+        );
+        assert!(matches!(claim(&objects), Expectation::Pending(_)));
     }
 
     #[test]

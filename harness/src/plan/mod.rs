@@ -34,14 +34,14 @@ pub struct Question {
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform } = question.clone();
     let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
-    // The charts are those of the component lock that a source has; one that none has is told with its application.
+    // One that no source has is told with its application.
     let mut charts = Vec::new();
     for (version, release) in &store.lock.operator.release {
         if let Ok(chart) = store.obtain(&release.chart).await {
             charts.push(chart.path.join(format!("external-secrets-{version}.tgz")));
         }
     }
-    let renderer = subject.renderer(store, charts).await?;
+    let (renderer, abroad) = subject.renderer(store, charts, None).await?;
     let mut whole = true;
     for cloud in &subject.clouds {
         let root = subject.root(*cloud, None)?;
@@ -51,7 +51,8 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
         println!("{}\n", table(["store", "provider", "identity"], &shape.stores));
         println!("{}\n", table(["external secret", "store", "keys in the backend"], &shape.secrets));
         let file = subject.declared(*cloud);
-        let mut missing = shape.missing.clone();
+        let mut missing: Vec<String> = abroad.of(*cloud).collect();
+        missing.extend(shape.missing.clone());
         missing.extend(undeclared(*cloud, &file, &shape.keys)?);
         for image in &shape.images {
             let from = match store.lock.image(image) {

@@ -39,7 +39,7 @@ use crate::{
             settings::{self, REGISTRY},
         },
     },
-    components::cache::hash_bytes,
+    components::{Chart, cache::hash_bytes},
     failure::{Attempt, Failure, Result},
     gitops::{argocd, layout::Layout, roots},
     observe::{answered, condition, until},
@@ -140,7 +140,7 @@ impl World {
             journal: path("gateway.jsonl"),
             authority: config::Pair { certificate: path("gateway.crt"), key: path("gateway.key") },
             git: repositories,
-            charts: vec![config::Charts { host: "charts.external-secrets.io".into(), archives: parts.charts.clone() }],
+            charts: charts(&parts.charts)?,
             images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
             issuer: config::Issuer { url: issuer.clone(), jwks: jwks.clone(), key: path("pki/sa.pub") },
             clouds: vec![cloud.clone()],
@@ -174,7 +174,7 @@ impl World {
             settings: wish.platform.join(&wish.layout.settings),
             root,
             operator: parts.operator.clone(),
-            missing: parts.missing.clone(),
+            missing: parts.missing.iter().filter(|missing| missing.concerns(wish.cloud)).cloned().collect(),
             components: parts.provenance.clone(),
             digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
         };
@@ -342,10 +342,29 @@ impl Description {
 
 /// The bare repository `folder`, to be served under `url`.
 fn repository(url: &str, folder: PathBuf) -> Result<config::Repository> {
-    let refused = |why| Failure::new(format!("serve the repository {url}"), why);
-    let rest = url.strip_prefix("https://").ok_or_else(|| refused("it is not an https URL"))?;
-    let (host, path) = rest.split_once('/').ok_or_else(|| refused("it has no path"))?;
-    Ok(config::Repository { host: host.into(), path: format!("/{path}"), folder })
+    let (host, path) = place(url)?;
+    if path.is_empty() {
+        return Err(Failure::new(format!("serve the repository {url}"), "it has no path"));
+    }
+    Ok(config::Repository { host, path, folder })
+}
+
+/// The charts by their repositories, to be served under the URLs of these.
+fn charts(charts: &[Chart]) -> Result<Vec<config::Charts>> {
+    let mut repositories: BTreeMap<(String, String), Vec<PathBuf>> = BTreeMap::new();
+    for Chart { repository, archive } in charts {
+        repositories.entry(place(repository)?).or_default().push(archive.clone());
+    }
+    Ok(repositories.into_iter().map(|((host, path), archives)| config::Charts { host, path, archives }).collect())
+}
+
+/// Host and path of an https URL; the path has no slash at its end.
+fn place(url: &str) -> Result<(String, String)> {
+    let rest = url.strip_prefix("https://");
+    let rest = rest.ok_or_else(|| Failure::new(format!("serve the repository {url}"), "it is not an https URL"))?;
+    let rest = rest.trim_end_matches('/');
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    Ok((host.into(), path.into()))
 }
 
 /// Writes a new file.

@@ -11,7 +11,7 @@ use trinity_emulators::config;
 use super::Cloud;
 use crate::{
     backend::Place,
-    components::{Artifact, Missing},
+    components::{Artifact, Missing, Need},
     judge::verdict::{Outcome, Verdict},
 };
 
@@ -60,7 +60,7 @@ pub struct Description {
     pub settings: PathBuf,
     /// The operator under test.
     pub operator: Operator,
-    /// Optional images that no source has: what needs one cannot work in this world.
+    /// What no source has: what needs it cannot work in this world.
     pub missing: Vec<Missing>,
     /// Where each component came from.
     pub components: Vec<Provenance>,
@@ -105,9 +105,23 @@ impl Operator {
 }
 
 impl Missing {
-    /// A verdict about what needs the image, about which this run cannot say anything.
+    /// Whether worlds of the cloud are without it.
+    pub fn concerns(&self, cloud: Cloud) -> bool {
+        match &self.what {
+            Need::Image(_) => true,
+            Need::Application { cloud: of, .. } => *of == cloud,
+        }
+    }
+
+    /// A verdict about what needs it, about which this run cannot say anything.
     pub fn not_run(&self) -> Verdict {
-        Verdict::new("images", format!("what needs {} works", self.image), Outcome::NotRun(self.reason.clone()))
+        let verdict = |group, claim| Verdict::new(group, claim, Outcome::NotRun(self.reason.clone()));
+        match &self.what {
+            Need::Image(image) => verdict("images", format!("what needs {image} works")),
+            Need::Application { cloud, name, .. } => {
+                verdict("applications", format!("application {name} is Synced and Healthy")).of(*cloud)
+            }
+        }
     }
 }
 
@@ -156,7 +170,17 @@ impl Description {
 
     /// Whether it was known before the world began that nobody has an image.
     pub fn lacks(&self, image: &str) -> bool {
-        self.missing.iter().any(|missing| missing.image == image)
+        self.missing.iter().any(|missing| matches!(&missing.what, Need::Image(lacking) if lacking == image))
+    }
+
+    /// Names of the applications of which it was known before the world began that nobody has what they are made from.
+    pub fn without(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().filter_map(|missing| missing.what.application())
+    }
+
+    /// Whether an application is one of these.
+    pub fn is_without(&self, application: &str) -> bool {
+        self.without().any(|name| name == application)
     }
 
     /// Where its cloud is played.

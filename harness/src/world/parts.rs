@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::description::{Operator, Provenance};
+use super::description::{Description, Operator, Provenance};
 use crate::{
     cluster::{Backend, kind::Tools},
-    components::{self, ImageSet, Missing, Store, debian},
+    components::{self, Chart, ImageSet, Missing, Store, debian},
     failure::{Failure, Result},
+    gitops::{abroad::Abroad, render::Renderer},
     judge::verdict::Verdict,
 };
 
@@ -24,12 +25,12 @@ pub struct Parts {
     /// Argo CD's manifests.
     pub argocd: PathBuf,
     /// Charts to serve.
-    pub charts: Vec<PathBuf>,
+    pub charts: Vec<Chart>,
     /// Images to serve.
     pub images: ImageSet,
     /// The same, unpacked.
     pub unpacked: PathBuf,
-    /// Optional images that no source has.
+    /// What no source has.
     pub missing: Vec<Missing>,
     /// The operator under test.
     pub operator: Operator,
@@ -91,6 +92,25 @@ impl Parts {
             provenance,
             kind: None,
         })
+    }
+
+    /// The same with what applications have from elsewhere.
+    #[must_use]
+    pub fn and(mut self, abroad: Abroad) -> Self {
+        self.provenance.extend(abroad.charts.iter().map(|(_, chart)| Provenance::of(chart)));
+        self.charts.extend(abroad.charts.into_iter().map(|(repository, c)| Chart { repository, archive: c.path }));
+        self.missing.extend(abroad.missing);
+        self
+    }
+
+    /// What renders the platform of a world with these charts, but for the applications that the world is without.
+    ///
+    /// # Errors
+    /// When no source has a program for it, or the platform's settings cannot be read.
+    pub async fn renderer(&self, store: &Store, world: &Description) -> Result<Renderer> {
+        let charts = self.charts.iter().map(|chart| chart.archive.clone()).collect();
+        let renderer = Renderer::find(store, &world.platform, &world.settings, charts).await?;
+        Ok(renderer.with(Vec::new(), world.without().map(Into::into).collect()))
     }
 
     /// The same, with what the backend needs beside that.

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, ObjectReference, Pod};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::ListParams,
     core::{ApiResource, DynamicObject},
     runtime::{WatchStreamExt, watcher, watcher::Config},
@@ -150,7 +150,7 @@ impl Search<'_> {
                 Err(e) if wait::passing(&e) => continue,
                 Err(e) => return Err(Failure::new(attempted(), e)),
             };
-            if of_suites(&application) {
+            if of_suites(&application) || self.world.is_without(&application.name_any()) {
                 continue;
             }
             let drift = drift::of(self.client, self.world, &application).await?;
@@ -197,7 +197,8 @@ impl Search<'_> {
     async fn all_applied(&self) -> Result<bool> {
         let applications = kinds::Kind::Application.all(self.client).list(&ListParams::default()).await;
         let applications = applications.attempting(|| "list the applications".into())?.items;
-        let mut own = applications.iter().filter(|a| !of_suites(a)).peekable();
+        let had = |a: &&DynamicObject| !self.world.is_without(&a.name_any());
+        let mut own = applications.iter().filter(|a| !of_suites(a)).filter(had).peekable();
         Ok(own.peek().is_some() && own.all(application::applied))
     }
 

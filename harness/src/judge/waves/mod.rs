@@ -14,7 +14,7 @@ use super::verdict::{Outcome, Verdict};
 use crate::{
     components::Store,
     failure::{Attempt, Result},
-    gitops::{argocd, render::Renderer, tree::Tree},
+    gitops::{argocd, tree::Tree},
     lint,
     observe::audit,
     world::{Description, Parts},
@@ -30,7 +30,7 @@ pub const GROUP: &str = "waves";
 /// # Errors
 /// When the platform cannot be rendered, or the log or Argo CD's settings cannot be read.
 pub async fn verdict(store: &Store, parts: &Parts, world: &Description, client: &Client) -> Result<Verdict> {
-    let renderer = Renderer::find(store, &world.platform, &world.settings, parts.charts.clone()).await?;
+    let renderer = parts.renderer(store, world).await?;
     let mut applications = Vec::new();
     for application in renderer.applications(&world.root).await? {
         let tree = Tree::of(&world.platform, &application)?;
