@@ -42,6 +42,13 @@ impl fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// All of it on one line.
+    pub fn on_one_line(&self) -> String {
+        self.to_string().lines().map(str::trim).collect::<Vec<_>>().join(": ")
+    }
+}
+
 impl std::error::Error for Failure {}
 
 /// Turns any error into a [`Failure`] by saying what was attempted.

@@ -108,6 +108,10 @@ enum Task {
         /// Where Docker cannot run privileged containers for lack of a capability: give it a default runtime that leaves it out.
         #[arg(long)]
         fix_docker: bool,
+        /// Let something that only answers run in the place of images that nobody has, so that the rest can come up. Such a run
+        /// is never a pass.
+        #[arg(long)]
+        stand_ins: bool,
         /// Folder for reports.
         #[arg(long, default_value_os_t = workspace().join("target/e2e"))]
         report: PathBuf,
@@ -370,10 +374,21 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             nodes,
             backend,
             fix_docker,
+            stand_ins,
             report,
         } => {
-            let job =
-                Job { clouds: cloud, platform, operator, faults: fault, nodes, backend, fix_docker, keep, report };
+            let job = Job {
+                clouds: cloud,
+                platform,
+                operator,
+                faults: fault,
+                nodes,
+                backend,
+                fix_docker,
+                stand_ins,
+                keep,
+                report,
+            };
             let store = store()?.choosing(kubernetes.as_deref(), argocd.as_deref())?;
             Ok(concluded(e2e(&store, &job).await?))
         }

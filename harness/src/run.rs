@@ -1,7 +1,7 @@
 //! The main job: worlds of all clouds side by side, each judged by itself, and one report.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::Instant,
@@ -12,11 +12,11 @@ use tracing::info;
 
 use crate::{
     cluster::{Backend, embedded::preflight},
-    components::Store,
+    components::{Store, stand_in::Role},
     defects, example,
     failure::{Attempt, Failure, Result},
     faults::{self, Fault, copy::Tree},
-    gitops::{abroad::Abroad, checkout, layout::Layout, render::Renderer, roots},
+    gitops::{abroad::Abroad, checkout, container::Container, layout::Layout, render::Renderer, roots},
     judge::{
         central,
         leaks::{
@@ -51,6 +51,8 @@ pub struct Job {
     pub backend: Backend,
     /// Make Docker able to run kind, where it can be.
     pub fix_docker: bool,
+    /// Let something that only answers stand in for images that no source has.
+    pub stand_ins: bool,
     /// Leave the worlds running.
     pub keep: bool,
     /// Folder for reports; the run makes one of its own in it.
@@ -195,6 +197,7 @@ pub(crate) struct Subject {
     pub(crate) pinned: String,
     faults: Vec<String>,
     nodes: Asked,
+    stand_ins: bool,
 }
 
 impl Subject {
@@ -215,6 +218,7 @@ impl Subject {
             pinned: store.lock.operator.pinned.clone(),
             faults: job.faults.clone(),
             nodes: job.nodes,
+            stand_ins: job.stand_ins,
         };
         // Named twice is named once; the order is that of reports.
         subject.clouds.sort();
@@ -319,14 +323,26 @@ impl Subject {
         Ok((renderer.with(archives, without), abroad))
     }
 
-    /// The parts with what the platform's applications need from elsewhere, and with those that cannot be had here.
+    /// The parts with what the platform's applications need from elsewhere, and of what nobody has only that which they need;
+    /// with stand-ins for images, when these are wanted.
     ///
     /// # Errors
     /// When the platform cannot be read.
     pub(crate) async fn complete(&self, parts: Parts, store: &Store) -> Result<Parts> {
         let archives = parts.charts.iter().map(|chart| chart.archive.clone()).collect();
-        let (_, abroad) = self.renderer(store, archives, parts.operator.cell()).await?;
-        Ok(parts.and(abroad))
+        let (renderer, abroad) = self.renderer(store, archives, parts.operator.cell()).await?;
+        let mut parts = parts.and(abroad);
+        let mut roles: BTreeMap<String, Role> = BTreeMap::new();
+        for cloud in &self.clouds {
+            let applications = renderer.applications(&self.root(*cloud, parts.operator.cell())?).await?;
+            for container in applications.iter().flat_map(|application| &application.objects).flat_map(Container::of) {
+                if let Some(image) = container.image() {
+                    roles.entry(image).or_default().add(container);
+                }
+            }
+        }
+        parts.missing.retain(|missing| missing.what.image().is_none_or(|image| roles.contains_key(image)));
+        if self.stand_ins { parts.with_stand_ins(&roles, store).await } else { Ok(parts) }
     }
 
     /// Number of nodes beside the first of each world, all of which this machine can have.
@@ -375,6 +391,10 @@ impl Subject {
         let clouds = clouds.join(", ");
         let (platform, Parts { releases, operator, .. }) = (job.platform.display(), parts);
         let mut line = format!("platform {platform}, clouds {clouds}, {releases}, {operator}{}", job.nodes);
+        let substituted: Vec<&str> = parts.substituted.iter().filter_map(|missing| missing.what.image()).collect();
+        if !substituted.is_empty() {
+            line += &format!(", substituted: {}", substituted.join(", "));
+        }
         if !self.faults.is_empty() {
             line += &format!(", broken on purpose: {}", self.faults.join(", "));
         }

@@ -67,6 +67,14 @@ pub enum Need {
 }
 
 impl Need {
+    /// The reference, when it is an image.
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Image(reference) => Some(reference),
+            Self::Application { .. } => None,
+        }
+    }
+
     /// Name of the application, when it is one.
     pub fn application(&self) -> Option<&str> {
         match self {

@@ -13,6 +13,7 @@ pub mod lock;
 mod make;
 pub mod registry;
 pub mod repository;
+pub mod stand_in;
 pub mod store;
 pub mod unpacked;
 

@@ -211,7 +211,7 @@ impl Store {
     }
 
     /// The cache key: the name, and everything that the artifact is made from.
-    fn key(&self, component: &Component) -> Result<String> {
+    pub(super) fn key(&self, component: &Component) -> Result<String> {
         let mut recipe = component.recipe();
         let folder = Lock::folder();
         let wrapper = folder.join(&component.name);

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     components::{Artifact, Missing, Need, Store, repository::Release, store::REPOSITORY},
-    failure::Failure,
     world::Cloud,
 };
 
@@ -48,7 +47,7 @@ impl Abroad {
                     for release in releases.into_iter().filter(|release| plain(&release.repository) != REPOSITORY) {
                         match store.chart(&release).await {
                             Ok(chart) => self.charts.push((release.repository, chart)),
-                            Err(failure) => lack(release.repository, on_one_line(&failure)),
+                            Err(failure) => lack(release.repository, failure.on_one_line()),
                         }
                     }
                 }
@@ -66,10 +65,6 @@ impl Abroad {
     pub fn applications(&self) -> impl Iterator<Item = &str> {
         self.missing.iter().filter_map(|missing| missing.what.application())
     }
-}
-
-fn on_one_line(failure: &Failure) -> String {
-    failure.to_string().lines().map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
 /// What the application of this manifest has from elsewhere.

@@ -3,6 +3,7 @@
 pub mod abroad;
 pub mod argocd;
 pub mod checkout;
+pub mod container;
 pub mod edit;
 pub mod field;
 pub mod layout;

@@ -12,7 +12,7 @@ use kube::{
 
 use crate::{
     failure::{Failure, Result},
-    gitops::{argocd, roots::Roots},
+    gitops::{argocd, container::Container, roots::Roots},
     observe::{condition, key, kinds::Kind, until, until_all, wait},
     world::Description,
 };
@@ -58,7 +58,7 @@ async fn excuse(client: &Client, world: &Description, excused: &RefCell<BTreeSet
     let mut workloads = stream::select_all(workloads);
     while let Some((kind, workload)) = workloads.next().await {
         match workload {
-            Ok(workload) if wants(&workload, |image| world.lacks(image)) => {
+            Ok(workload) if Container::of(&workload).filter_map(Container::image).any(|image| world.lacks(&image)) => {
                 excused.borrow_mut().insert(format!("{kind} {}", key(&workload)));
             }
             Ok(_) => {}
@@ -67,11 +67,4 @@ async fn excuse(client: &Client, world: &Description, excused: &RefCell<BTreeSet
         }
     }
     Failure::new("watch the platform's workloads", "the watch ended")
-}
-
-/// Whether a container of the workload has such an image.
-fn wants(workload: &DynamicObject, such: impl Fn(&str) -> bool) -> bool {
-    let spec = &workload.data["spec"]["template"]["spec"];
-    let containers = ["initContainers", "containers"].into_iter().filter_map(|list| spec[list].as_array()).flatten();
-    containers.filter_map(|container| container["image"].as_str()).any(such)
 }

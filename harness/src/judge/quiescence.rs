@@ -73,7 +73,7 @@ impl Rest {
     /// # Errors
     /// When an object or the audit log cannot be read, or a comparison does not end.
     pub async fn see(client: &Client, world: &Description, rounds: usize) -> Result<Self> {
-        let platform = |name: &str| !name.starts_with(OWN);
+        let platform = |name: &str| !name.starts_with(OWN) && !world.is_without(name);
         let before = Baseline::take(client, platform).await?;
         let moved = tokio::select! {
             moved = before.disturbed(client) => Some(moved?),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     gitops::{
+        container::Container,
         render::{Application, Declared},
         roots,
     },
@@ -88,12 +89,7 @@ impl Shape {
             }
             _ => {}
         }
-        for list in ["initContainers", "containers"] {
-            for pod in [&spec["template"]["spec"], &spec["jobTemplate"]["spec"]["template"]["spec"], spec] {
-                let images = pod[list].as_array().into_iter().flatten().filter_map(|c| c["image"].as_str());
-                self.images.extend(images.map(full));
-            }
-        }
+        self.images.extend(Container::of(object).filter_map(Container::image));
     }
 }
 
@@ -148,15 +144,6 @@ fn keys(spec: &Value) -> (Vec<String>, Vec<String>) {
         .filter(|item| !item["find"].is_null())
         .map(|item| format!("all that are found by {}", item["find"]));
     (data.chain(extracts).collect(), searches.collect())
-}
-
-/// An image's whole name, as Docker and containerd read it.
-fn full(image: &str) -> String {
-    match image.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.into(),
-        Some(_) => format!("docker.io/{image}"),
-        None => format!("docker.io/library/{image}"),
-    }
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'st
     let conclusion = Conclusion::of(verdicts);
     match conclusion {
         Conclusion::Unproven => terminal::print(format!(
-            "{headline}: UNPROVEN, {passed} passed, {failed} failed, {unproven} unproven, {not_run} not run: what a cloud \
-             accepts that it must refuse takes the proof from all that passed in it"
+            "{headline}: UNPROVEN, {passed} passed, {failed} failed, {unproven} unproven, {not_run} not run: what is \
+             unproven takes the proof from all that passed with it"
         )),
         _ => terminal::print(format!("{headline}: {passed} passed, {failed} failed, {not_run} not run")),
     }

@@ -175,6 +175,7 @@ impl World {
             root,
             operator: parts.operator.clone(),
             missing: parts.missing.iter().filter(|missing| missing.concerns(wish.cloud)).cloned().collect(),
+            substituted: parts.substituted.clone(),
             components: parts.provenance.clone(),
             digest_key: hash_bytes(format!("{run}{}", minted.key).as_bytes()),
         };

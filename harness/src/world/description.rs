@@ -62,6 +62,8 @@ pub struct Description {
     pub operator: Operator,
     /// What no source has: what needs it cannot work in this world.
     pub missing: Vec<Missing>,
+    /// Images for which something stands in that only answers.
+    pub substituted: Vec<Missing>,
     /// Where each component came from.
     pub components: Vec<Provenance>,
     /// Key of the equality-preserving digests of this run (hex).
@@ -122,6 +124,14 @@ impl Missing {
                 verdict("applications", format!("application {name} is Synced and Healthy")).of(*cloud)
             }
         }
+    }
+
+    /// A verdict about what needs an image that something stands in for.
+    pub fn substituted(&self) -> Verdict {
+        let Verdict { group, claim, .. } = self.not_run();
+        let why =
+            format!("substituted: something that only answers ran in its place, because of this: {}", self.reason);
+        Verdict::new(&group, claim, Outcome::Unproven(why))
     }
 }
 

@@ -1,11 +1,11 @@
 //! What worlds are made from, found before the first of them starts.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::description::{Description, Operator, Provenance};
 use crate::{
     cluster::{Backend, kind::Tools},
-    components::{self, Chart, ImageSet, Missing, Store, debian},
+    components::{self, Chart, ImageSet, Missing, Need, Store, debian, stand_in::Role},
     failure::{Failure, Result},
     gitops::{abroad::Abroad, render::Renderer},
     judge::verdict::Verdict,
@@ -32,6 +32,8 @@ pub struct Parts {
     pub unpacked: PathBuf,
     /// What no source has.
     pub missing: Vec<Missing>,
+    /// Images that no source has, and for which something stands in.
+    pub substituted: Vec<Missing>,
     /// The operator under test.
     pub operator: Operator,
     /// Kubernetes and Argo CD with their versions, for people.
@@ -45,7 +47,8 @@ pub struct Parts {
 impl Parts {
     /// Verdicts about what this run cannot say anything about.
     pub fn not_run(&self) -> impl Iterator<Item = Verdict> {
-        self.operator.not_run().into_iter().chain(self.missing.iter().map(Missing::not_run))
+        let missing = self.missing.iter().map(Missing::not_run);
+        self.operator.not_run().into_iter().chain(missing).chain(self.substituted.iter().map(Missing::substituted))
     }
 
     /// Finds or makes them all; `operator` is a release of External Secrets, by default the one that the platform has
@@ -87,6 +90,7 @@ impl Parts {
             images,
             unpacked,
             missing,
+            substituted: Vec::new(),
             operator: Operator { version, pinned: pinned.into(), stands_in },
             releases: format!("Kubernetes {}, Argo CD {}", store.lock.kubernetes.chosen, store.lock.argocd.chosen),
             provenance,
@@ -101,6 +105,31 @@ impl Parts {
         self.charts.extend(abroad.charts.into_iter().map(|(repository, c)| Chart { repository, archive: c.path }));
         self.missing.extend(abroad.missing);
         self
+    }
+
+    /// The same with stand-ins for those of the images in these roles that no source has.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub async fn with_stand_ins(mut self, roles: &BTreeMap<String, Role>, store: &Store) -> Result<Self> {
+        for (image, role) in roles {
+            let what = Need::Image(image.clone());
+            let reason = match self.missing.iter().position(|missing| missing.what == what) {
+                Some(place) => self.missing.remove(place).reason,
+                None if self.images.refs.contains_key(image) => continue,
+                None => match store.pull(image).await {
+                    Ok(_) => continue,
+                    Err(failure) => failure.on_one_line(),
+                },
+            };
+            let (artifact, manifest) = store.stand_in(image, role).await?;
+            self.provenance.push(Provenance { origin: "substituted".into(), ..Provenance::of(&artifact) });
+            self.images.refs.insert(image.clone(), manifest);
+            self.images.artifacts.push(artifact);
+            self.substituted.push(Missing { what, reason });
+        }
+        self.unpacked = store.unpacked(&self.images).await?;
+        Ok(self)
     }
 
     /// What renders the platform of a world with these charts, but for the applications that the world is without.
