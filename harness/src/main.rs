@@ -18,7 +18,7 @@ use trinity_e2e::{
         embedded::{init, namespaces},
         kind::{Tools, doctor},
     },
-    components::{Options, Store, debian},
+    components::{Options, Product, Store, debian},
     example,
     failure::{Attempt, Failure, Result},
     faults::{self, Trials},
@@ -185,14 +185,23 @@ enum Task {
         #[arg(long, default_value_os_t = workspace().join("target/matrix"))]
         report: PathBuf,
     },
-    /// Tries an upgrade of External Secrets on running worlds, and the way back: what it would do to the platform's users
+    /// Tries an upgrade on running worlds, and the way back: what it would do to the platform's users
+    ///
+    /// Every release is one of the component lock. Kubernetes goes one minor release at a time, and there is no way back, as
+    /// upstream has it. Clusters are embedded ones.
     Upgrade {
-        /// Release to begin with; by default the pinned one.
+        /// What gets another release.
+        #[arg(value_enum, default_value_t)]
+        product: Product,
+        /// Release to begin with; by default the one that the platform pins, or that worlds have.
         #[arg(long)]
         from: Option<String>,
         /// Release to go to.
         #[arg(long)]
         to: String,
+        /// When that is not safe, try the releases in between, and tell the first that is not.
+        #[arg(long)]
+        bisect: bool,
         /// Only this cloud; can be repeated. Without, all that the platform has.
         #[arg(long, value_enum)]
         cloud: Vec<Cloud>,
@@ -410,9 +419,9 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             };
             Ok(concluded(matrix::run(&store()?, &question).await?))
         }
-        Task::Upgrade { from, to, cloud, platform, report } => {
-            let question = upgrade::Question { clouds: cloud, platform, from, to, report };
-            Ok(concluded(upgrade::run(&store()?, &question).await?))
+        Task::Upgrade { product, from, to, bisect, cloud, platform, report } => {
+            let question = upgrade::Question { product, clouds: cloud, platform, from, to, bisect, report };
+            Ok(concluded(upgrade::run(store()?, &question).await?))
         }
         Task::Verify { kubeconfig, watch, report } => {
             let question = verify::Question { clusters: kubeconfig, watch: Duration::from_secs(watch), report };

@@ -105,7 +105,7 @@ async fn conduct(
     phases.next("components");
     let backend = job.backend.choose(job.fix_docker).await?;
     let (parts, nextest) = uninterrupted(async {
-        let parts = Parts::find(store, job.operator.as_deref(), &subject.pinned, &[]).await?;
+        let parts = Parts::find(store, job.operator.as_deref(), &subject.pinned, None).await?;
         let parts = subject.complete(parts, store).await?.with(backend, store).await?;
         Ok((parts, store.obtain("cargo-nextest").await?.path.join("cargo-nextest")))
     })

@@ -41,7 +41,7 @@ async fn check(store: &Store, filter: &[String]) -> Result<bool> {
     info!("components …");
     // Both releases of the operator: the tests run the platform's cell for machines without the pinned one, too.
     for operator in [None, Some(store.lock.operator.buildable.as_str())] {
-        Parts::find(store, operator, &store.lock.operator.pinned, &[]).await?;
+        Parts::find(store, operator, &store.lock.operator.pinned, None).await?;
     }
     store.obtain("sdks").await?;
     let nextest = store.obtain("cargo-nextest").await?.path.join("cargo-nextest");

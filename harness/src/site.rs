@@ -11,7 +11,7 @@ use kube::Client;
 
 use crate::{
     cluster::embedded::preflight,
-    components::Store,
+    components::{Product, Store},
     failure::{Attempt, Result},
     gitops::{render::Renderer, roots::Roots},
     judge::{
@@ -33,7 +33,7 @@ pub struct Site<'a> {
     /// Where artifacts come from.
     store: &'a Store,
     /// What worlds are made from.
-    parts: &'a Parts,
+    pub(crate) parts: &'a Parts,
     /// The run.
     run: &'a str,
     /// Socket of the Prometheus behind Grafana Cloud.
@@ -46,9 +46,10 @@ pub struct Trials<'a> {
     pub store: &'a Store,
     /// What is tried.
     pub(crate) subject: &'a Subject,
-    /// Releases of the operator: the one that worlds begin with (the pinned one when there is none), and others that they
-    /// need.
-    pub operators: (Option<&'a str>, &'a [&'a str]),
+    /// Release of the operator that worlds begin with; the pinned one when there is none.
+    pub operator: Option<&'a str>,
+    /// Release that worlds will get while they run.
+    pub next: Option<(Product, &'a str)>,
     /// What the work is called.
     pub phase: &'static str,
     /// Folder for reports; the run makes one of its own in it.
@@ -75,9 +76,8 @@ impl Trials<'_> {
             let run = run.id();
             let report = report::folder(self.report, run)?;
             phases.next("components");
-            let (operator, others) = self.operators;
             let parts = uninterrupted(async {
-                let parts = Parts::find(store, operator, &self.subject.pinned, others).await?;
+                let parts = Parts::find(store, self.operator, &self.subject.pinned, self.next).await?;
                 self.subject.complete(parts, store).await
             })
             .await?;
@@ -125,15 +125,14 @@ impl Site<'_> {
         &self,
         wish: &Wish,
         report: &Path,
-        work: impl AsyncFnOnce(&Description, &Client, &BTreeMap<String, String>) -> Result<T>,
+        work: impl AsyncFnOnce(&World, &Client, &BTreeMap<String, String>) -> Result<T>,
     ) -> Result<T> {
         let values = values(wish)?;
         let world = uninterrupted(World::start(self.estate, self.parts, wish, self.engine, self.run, report)).await?;
-        let description = world.description.clone();
         let done = tokio::select! {
             done = uninterrupted(async {
-                let client = description.client().await?;
-                work(&description, &client, &values).await
+                let client = world.description.client().await?;
+                work(&world, &client, &values).await
             }) => done,
             failure = world.broken() => Err(failure),
         };

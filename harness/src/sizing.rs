@@ -50,7 +50,7 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
         println!("external-secrets {} is sized in the place of {}", operator.version, subject.pinned);
     }
     let cell = (operator.version != subject.pinned).then_some(operator.version.as_str());
-    let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join("core-install.yaml");
+    let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join(argocd::MANIFESTS);
     let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
     let installed = manifest::parse(&text, "Argo CD")?;
     let (renderer, abroad) = subject.renderer(store, vec![operator.archive().archive], cell).await?;

@@ -42,6 +42,22 @@ impl Cluster {
         }
     }
 
+    /// Replaces the programs that run from the folder `old` by those of the same names in `new`; see
+    /// [`embedded::supervisor::Supervisor::replace`].
+    ///
+    /// # Errors
+    /// When one cannot be replaced, or the cluster is one by kind.
+    pub async fn replace(&self, old: &Path, new: &Path, settled: impl AsyncFn() -> Result<()>) -> Result<()> {
+        match self {
+            Self::Embedded(supervisor) => supervisor.replace(old, new, settled).await,
+            Self::Kind(_) => {
+                let attempted = format!("replace Kubernetes by {} in a running cluster", new.display());
+                Err(Failure::new(attempted, "the cluster is one by kind, whose node image has its Kubernetes")
+                    .next("use --backend embedded"))
+            }
+        }
+    }
+
     /// Lets it outlive the harness.
     ///
     /// # Errors

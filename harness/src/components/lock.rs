@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use toml::Table;
 
-use super::inheritance;
+use super::{Product, inheritance};
 use crate::failure::{Attempt, Failure, Result};
 
 /// What has been added to the lock's words, as those print that do not use it. Their recipes stay what they were before
@@ -291,16 +291,6 @@ impl<T> Default for Choice<T> {
     }
 }
 
-impl<T> Choice<T> {
-    /// The parts of the chosen release.
-    ///
-    /// # Errors
-    /// When there is no such release.
-    pub fn parts(&self, what: &str) -> Result<&T> {
-        find(what, &self.chosen, &self.release)
-    }
-}
-
 /// The release of that version; a refusal names those that there are.
 fn find<'a, T>(what: &str, version: &str, releases: &'a BTreeMap<String, T>) -> Result<&'a T> {
     releases.get(version).ok_or_else(|| {
@@ -343,7 +333,7 @@ impl Lock {
     /// # Errors
     /// When there is no such release.
     pub fn kubernetes(&self) -> Result<&str> {
-        self.kubernetes.parts("Kubernetes").map(String::as_str)
+        self.kubernetes_release(&self.kubernetes.chosen)
     }
 
     /// The parts of the chosen release of Argo CD.
@@ -351,22 +341,20 @@ impl Lock {
     /// # Errors
     /// When there is no such release.
     pub fn argocd(&self) -> Result<&ArgocdRelease> {
-        self.argocd.parts("Argo CD")
+        self.argocd_release(&self.argocd.chosen)
     }
 
-    /// The images that every world of the chosen releases has, whatever its operator.
-    ///
-    /// # Errors
-    /// When there is no such release.
-    pub fn images(&self) -> Result<Vec<&str>> {
-        let chosen = &self.argocd()?.images;
+    /// The images that every world with these releases of Argo CD has, whatever its operator.
+    pub fn images(&self, argocd: &[&ArgocdRelease]) -> Vec<&str> {
+        let has = |release: &ArgocdRelease, image: &String| release.images.contains(image);
         let of_operator = |image: &str| self.operator.release.values().any(|release| release.image == image);
         let of_another = |image: &String| {
-            !chosen.contains(image) && self.argocd.release.values().any(|release| release.images.contains(image))
+            let of_any = self.argocd.release.values().any(|release| has(release, image));
+            of_any && !argocd.iter().any(|release| has(release, image))
         };
         let references = self.image.iter().map(|image| &image.reference);
         let of_every = |image: &&String| !of_operator(image) && !of_another(image) && !self.kind.owns(image);
-        Ok(references.filter(of_every).map(String::as_str).collect())
+        references.filter(of_every).map(String::as_str).collect()
     }
 
     /// The component of that name.
@@ -397,6 +385,43 @@ impl Lock {
     /// When there is none.
     pub fn operator_release(&self, version: &str) -> Result<&OperatorRelease> {
         find("external-secrets", version, &self.operator.release)
+    }
+
+    /// The release of Argo CD with that version.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn argocd_release(&self, version: &str) -> Result<&ArgocdRelease> {
+        find("Argo CD", version, &self.argocd.release)
+    }
+
+    /// The component of the release of Kubernetes with that version.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn kubernetes_release(&self, version: &str) -> Result<&str> {
+        find("Kubernetes", version, &self.kubernetes.release).map(String::as_str)
+    }
+
+    /// The releases of a product; as they are texts, 1.10.0 is before 1.9.0.
+    pub fn releases(&self, product: Product) -> Vec<&str> {
+        match product {
+            Product::ExternalSecrets => self.operator.release.keys().map(String::as_str).collect(),
+            Product::Argocd => self.argocd.release.keys().map(String::as_str).collect(),
+            Product::Kubernetes => self.kubernetes.release.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// Whether a product has such a release.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn lists(&self, product: Product, version: &str) -> Result<()> {
+        match product {
+            Product::ExternalSecrets => self.operator_release(version).map(drop),
+            Product::Argocd => self.argocd_release(version).map(drop),
+            Product::Kubernetes => self.kubernetes_release(version).map(drop),
+        }
     }
 
     /// Folder of the wrapper modules and requirements.
@@ -465,7 +490,8 @@ mod tests {
         let mut lock = Lock::load().unwrap();
         let argocd = |lock: &Lock| -> Vec<String> {
             let of_argocd = |image: &&str| image.contains("argocd") || image.contains("redis");
-            lock.images().unwrap().into_iter().filter(of_argocd).map(Into::into).collect()
+            let chosen = lock.argocd().unwrap();
+            lock.images(&[chosen]).into_iter().filter(of_argocd).map(Into::into).collect()
         };
         assert_eq!(argocd(&lock), lock.argocd.release["3.2.11"].images);
         lock.choose(Some("1.36.3"), Some("3.6.1")).unwrap();
@@ -473,7 +499,10 @@ mod tests {
         let mut chosen = lock.argocd().unwrap().images.clone();
         chosen.sort();
         assert_eq!(argocd(&lock), chosen);
-        assert!(!lock.images().unwrap().iter().any(|image| image.contains("external-secrets")));
+        let all: Vec<&ArgocdRelease> = lock.argocd.release.values().collect();
+        let images = lock.images(&all);
+        assert!(all.iter().flat_map(|release| &release.images).all(|image| images.contains(&image.as_str())));
+        assert!(!images.iter().any(|image| image.contains("external-secrets")));
     }
 
     #[test]
@@ -482,6 +511,11 @@ mod tests {
         let known = "could not find Kubernetes 1.30.0: the component lock does not list it\n  next: it lists 1.34.4 and 1.35.4 and 1.36.3";
         assert_eq!(refusal(Some("1.30.0"), None), known);
         assert!(refusal(None, Some("2.0.0")).contains("find Argo CD 2.0.0"));
+        for product in [Product::ExternalSecrets, Product::Argocd, Product::Kubernetes] {
+            let lock = Lock::load().unwrap();
+            assert!(lock.releases(product).into_iter().all(|version| lock.lists(product, version).is_ok()));
+            assert!(lock.lists(product, "0.0.1").unwrap_err().to_string().contains(&format!("find {product} 0.0.1")));
+        }
     }
 
     #[test]

@@ -155,6 +155,7 @@ impl Hunt<'_> {
         let wish = Wish { platform, ..self.subject.wish(self.cloud, None, &self.report).await? };
         self.site
             .in_a_world(&wish, &self.report, async |world, client, values| {
+                let world = &world.description;
                 let up = self.site.up(world, client, values, PLATFORM).await?;
                 let roots =
                     up.map_err(|cause| Failure::new(format!("bring up the platform in {}", self.cloud), cause))?;
@@ -184,6 +185,7 @@ impl Hunt<'_> {
         let wish = self.subject.wish(self.cloud, Some(&entry.fault), &folder).await?;
         self.site
             .in_a_world(&wish, &folder, async |world, client, values| {
+                let world = &world.description;
                 let begun = Instant::now();
                 let deadline = Duration::from_secs(entry.fault.deadline);
                 let up = self.site.up(world, client, values, deadline).await?;

@@ -61,8 +61,8 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
         let seen = format!("none of {} has {}", clouds.join(", "), trials.filters.join(" or "));
         return Err(Failure::new("find a fault to try", seen).next("fixtures/faults has them, one file each"));
     }
-    let run =
-        site::Trials { store, subject: &subject, operators: (None, &[]), phase: "faults", report: &trials.report };
+    let report = &trials.report;
+    let run = site::Trials { store, subject: &subject, operator: None, next: None, phase: "faults", report };
     run.side_by_side(
         |parts| format!("{} faults, {}", entries.len(), subject.headline(&job, parts)),
         async |site, cloud, report| {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
-        core::v1::ConfigMap,
+        core::v1::{ConfigMap, Secret},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
@@ -23,13 +23,15 @@ use crate::{
     observe::{condition, kinds::Kind, until},
 };
 
+/// Name of upstream's manifests of a whole installation.
+pub const MANIFESTS: &str = "core-install.yaml";
 /// Namespace of Argo CD; its cluster role bindings name it.
 pub const NAMESPACE: &str = "argocd";
 /// Time for CRDs to be established.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
-/// Installs Argo CD from `manifests` (upstream's core-install.yaml) with the platform's `settings` folder merged in.
-/// `run` labels what the harness itself adds.
+/// Installs Argo CD from `manifests` (upstream's core-install.yaml) with the platform's `settings` folder merged in, or puts
+/// that release in the place of another. `run` labels what the harness itself adds.
 ///
 /// # Errors
 /// When a manifest cannot be read or the API server refuses one.
@@ -46,10 +48,16 @@ pub async fn install(client: &Client, manifests: &Path, settings: &Path, run: &s
         serde_json::from_value(value).attempting(|| "write Argo CD's initial objects".into())
     };
     let secret = |name: &str, key: &str| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: random_key()}});
-    // What argocd-server and the Redis pod would make. Made before the controllers, none of them has to wait for it.
+    // What argocd-server and the Redis pod would make, once for all releases. Made before the controllers, none of them has to
+    // wait for it.
     objects.retain(|o| o.metadata.name.as_deref() != Some("argocd-secret"));
-    objects.push(own(secret("argocd-secret", "server.secretkey"))?);
-    objects.push(own(secret("argocd-redis", "auth"))?);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    for (name, key) in [("argocd-secret", "server.secretkey"), ("argocd-redis", "auth")] {
+        let made = secrets.get_metadata_opt(name).await.attempting(|| format!("look for Secret {NAMESPACE}/{name}"))?;
+        if made.is_none() {
+            objects.push(own(secret(name, key))?);
+        }
+    }
 
     debug!("Argo CD: discovery");
     let applier = Applier::new(client).await?;

@@ -107,7 +107,7 @@ impl Platform {
             }
             clouds.push(applications);
         }
-        let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join("core-install.yaml");
+        let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join(argocd::MANIFESTS);
         let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
         let installed = manifest::parse(&text, "Argo CD")?;
         let common = Schemas::of(installed.iter().chain(clouds.iter().flatten().flat_map(|(a, _)| &a.objects)));

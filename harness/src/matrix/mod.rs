@@ -92,10 +92,10 @@ pub async fn run(store: &Store, question: &Question) -> Result<Conclusion> {
 /// The releases to combine, those that are taken without being asked for first.
 fn axes(lock: &Lock, pinned: &String, question: &Question) -> Result<Axes> {
     for version in &question.kubernetes {
-        lock.clone().choose(Some(version), None)?;
+        lock.kubernetes_release(version)?;
     }
     for version in &question.argocd {
-        lock.clone().choose(None, Some(version))?;
+        lock.argocd_release(version)?;
     }
     for version in &question.operators {
         lock.operator_release(version)?;

@@ -159,6 +159,13 @@ pub fn available(deployment: Option<&Deployment>) -> Expectation {
     if status.observed_generation < deployment.metadata.generation {
         return Expectation::pending("its controller has not seen its latest generation");
     }
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let (all, updated) = (status.replicas.unwrap_or(0), status.updated_replicas.unwrap_or(0));
+    if updated < wanted || all > updated {
+        return Expectation::Pending(format!(
+            "{updated} of {all} replicas are of its latest generation, {wanted} shall be"
+        ));
+    }
     let conditions = status.conditions.unwrap_or_default();
     match conditions.iter().find(|c| c.type_ == "Available") {
         Some(c) if c.status == "True" => Expectation::Held,
@@ -179,6 +186,9 @@ pub fn ready_set(set: Option<&StatefulSet>) -> Expectation {
     let ready = status.ready_replicas.unwrap_or(0);
     if status.observed_generation < set.metadata.generation || ready < wanted {
         return Expectation::Pending(format!("{ready} of {wanted} replicas are ready"));
+    }
+    if status.current_revision != status.update_revision {
+        return Expectation::pending("not all replicas are of its latest generation");
     }
     Expectation::Held
 }
@@ -201,6 +211,18 @@ pub fn ready_node(node: Option<&Node>) -> Expectation {
         Some(c) if c.status == "True" => Expectation::Held,
         Some(c) => Expectation::pending(c.message.clone().unwrap_or_default()),
         None => Expectation::pending("the kubelet has not registered it"),
+    }
+}
+
+/// A node is Ready, and its kubelet is of this release.
+pub fn ready_node_of(release: &str) -> impl Fn(Option<&Node>) -> Expectation {
+    let wanted = format!("v{release}");
+    move |node| {
+        let info = node.and_then(|n| n.status.as_ref()).and_then(|s| s.node_info.as_ref());
+        match info.map(|info| info.kubelet_version.as_str()) {
+            Some(version) if version != wanted => Expectation::Pending(format!("its kubelet is {version}")),
+            _ => ready_node(node),
+        }
     }
 }
 
@@ -398,6 +420,38 @@ mod tests {
             object(json!({"metadata": {"name": "later", "namespace": "a"}, "status": status})),
         );
         assert!(matches!(claim(&objects), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn what_is_rolled_out_has_nothing_of_before() {
+        let deployment = |all: i32, updated: i32| -> Deployment {
+            let conditions = json!([{"type": "Available", "status": "True"}]);
+            let status =
+                json!({"observedGeneration": 2, "replicas": all, "updatedReplicas": updated, "conditions": conditions});
+            serde_json::from_value(json!({"metadata": {"generation": 2}, "status": status})).unwrap()
+        };
+        assert_eq!(available(Some(&deployment(1, 1))), Expectation::Held);
+        for (all, updated) in [(1, 0), (2, 1)] {
+            assert!(matches!(available(Some(&deployment(all, updated))), Expectation::Pending(_)), "{all} {updated}");
+        }
+        let set = |update: &str| -> StatefulSet {
+            let status = json!({"observedGeneration": 2, "replicas": 1, "readyReplicas": 1, "currentRevision": "a", "updateRevision": update});
+            serde_json::from_value(json!({"metadata": {"generation": 2}, "status": status})).unwrap()
+        };
+        assert_eq!(ready_set(Some(&set("a"))), Expectation::Held);
+        assert!(matches!(ready_set(Some(&set("b"))), Expectation::Pending(_)));
+    }
+
+    #[test]
+    fn a_node_is_of_the_release_that_its_kubelet_is() {
+        let node: Node = serde_json::from_value(json!({"metadata": {"name": "node"}, "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "", "kubeProxyVersion": "",
+                "kubeletVersion": "v1.34.4", "machineID": "", "operatingSystem": "", "osImage": "", "systemUUID": ""}}}))
+        .unwrap();
+        assert_eq!(ready_node_of("1.34.4")(Some(&node)), Expectation::Held);
+        assert_eq!(ready_node_of("1.35.4")(Some(&node)), Expectation::pending("its kubelet is v1.34.4"));
+        assert!(matches!(ready_node_of("1.35.4")(None), Expectation::Pending(_)));
     }
 
     #[test]

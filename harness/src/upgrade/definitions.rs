@@ -1,22 +1,20 @@
-//! The operator's definitions before and after: in which versions objects are stored, and which are served.
+//! The kinds before and after: in which versions each is served, and objects of it are stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{Api, Client, Discovery, ResourceExt, api::ListParams};
 
 use crate::failure::{Attempt, Result};
 
-/// The group of the operator, and the end of the names of its other groups.
-const GROUP: &str = "external-secrets.io";
-
-/// The definitions of the operator, by their names.
+/// All kinds, by the names that their definitions have, or would have if they were not the API server's own.
 #[derive(Clone, Debug, Default)]
 pub struct Definitions(BTreeMap<String, Definition>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Definition {
     served: BTreeSet<String>,
+    /// Versions that its definition has; none for a kind of the API server's own.
     known: BTreeSet<String>,
     /// Versions in which objects may be stored.
     stored: BTreeSet<String>,
@@ -28,11 +26,25 @@ impl Definitions {
     /// # Errors
     /// When they cannot be listed.
     pub async fn read(client: &Client) -> Result<Self> {
+        let served = Discovery::new(client.clone()).run().await.attempting(|| "discover what is served".into())?;
+        let mut all = BTreeMap::<String, Definition>::new();
+        for group in served.groups() {
+            for version in group.versions() {
+                for (kind, _) in group.versioned_resources(version) {
+                    let name = format!("{}.{}", kind.plural, kind.group);
+                    all.entry(name.trim_end_matches('.').into()).or_default().served.insert(version.into());
+                }
+            }
+        }
         let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let all = api.list(&ListParams::default()).await.attempting(|| "list the definitions".into())?;
-        let own =
-            all.items.iter().filter(|crd| crd.spec.group == GROUP || crd.spec.group.ends_with(&format!(".{GROUP}")));
-        Ok(Self(own.map(|crd| (crd.name_any(), Definition::of(crd))).collect()))
+        let defined = api.list(&ListParams::default()).await.attempting(|| "list the definitions".into())?;
+        for crd in &defined.items {
+            let stored = crd.status.as_ref().and_then(|status| status.stored_versions.clone());
+            let kind = all.entry(crd.name_any()).or_default();
+            kind.known = crd.spec.versions.iter().map(|version| version.name.clone()).collect();
+            kind.stored = stored.into_iter().flatten().collect();
+        }
+        Ok(Self(all))
     }
 
     /// How many there are.
@@ -63,17 +75,6 @@ impl Definitions {
             }
         }
         taken
-    }
-}
-
-impl Definition {
-    fn of(crd: &CustomResourceDefinition) -> Self {
-        let versions = &crd.spec.versions;
-        Self {
-            served: versions.iter().filter(|v| v.served).map(|v| v.name.clone()).collect(),
-            known: versions.iter().map(|v| v.name.clone()).collect(),
-            stored: crd.status.as_ref().and_then(|s| s.stored_versions.clone()).into_iter().flatten().collect(),
-        }
     }
 }
 

@@ -1,59 +1,41 @@
 //! The upgrade in one world: the releases before and after, and what happens in between.
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
-use futures::future::try_join_all;
-use jiff::Timestamp;
-use kube::{ResourceExt, api::ListParams, core::DynamicObject};
 use tracing::info;
-use trinity_emulators::git;
 
 use super::{
+    change::Change,
     definitions::Definitions,
     secrets::{Record, Recording},
+    stage::Stage,
+    step::Step,
     webhook::Probe,
 };
 use crate::{
-    command::Run,
-    failure::{Attempt, Failure, Result},
+    failure::Result,
     faults::copy,
-    gitops::{
-        argocd,
-        edit::{self, Edit},
-        pin, refresh,
-        tree::Tree,
-    },
     judge::{
         cause::{self, Cause},
-        drift::Drift,
         quiescence::Rest,
         verdict::{Outcome, Verdict},
-        well::{Look, Patient},
+        well::Patient,
     },
-    observe::kinds::Kind,
     report::{digest::Digester, redact::Redactor},
     run::Subject,
     site::Site,
     world::{
-        Cloud, Description, OWN,
+        Cloud,
         bringup::{PLATFORM, Wish},
     },
 };
 
-/// Chart of the operator.
-const CHART: &str = "external-secrets";
-/// Time for each step of a roll-out. Argo CD's and the operator's own retries pause for up to a minute.
-const STEP: Duration = Duration::from_secs(240);
-/// Time for each step of the way back by itself.
-const RETURN: Duration = Duration::from_secs(120);
-/// How often the files are mended: what one change uncovers may need another.
-const MENDINGS: usize = 3;
-/// The verdict on an upgrade that needs nothing but its pin.
+/// Group of the verdict on the whole upgrade.
+pub(super) const GROUP: &str = "upgrade";
+/// The verdict on an upgrade that needs nothing but its own change.
 const SAFE: &str = "safe";
 /// How often everything is looked at again when it is at rest.
 const ROUNDS: usize = 2;
@@ -66,19 +48,24 @@ pub(super) struct Rollout<'a> {
     pub subject: &'a Subject,
     /// The cloud.
     pub cloud: Cloud,
-    /// Release to begin with.
-    pub from: &'a str,
-    /// Release to go to.
-    pub to: &'a str,
+    /// The step from one release to another.
+    pub step: &'a Step,
     /// Folder for what is reported.
     pub report: PathBuf,
 }
 
-/// A world whose platform is being changed.
-struct Stage<'a> {
-    patient: Patient<'a>,
-    /// Files that were changed, as they were before.
-    before: BTreeMap<PathBuf, String>,
+/// How the way there went.
+struct There {
+    /// Why the platform does not work with the change alone.
+    refused: Option<Cause>,
+    /// Time until that was known.
+    took: Duration,
+    /// What has to hold of this kind of change.
+    proof: Option<Verdict>,
+    /// How many changes of the files it took beside it.
+    changes: usize,
+    /// What no change of the files mends.
+    unmended: Option<Cause>,
 }
 
 impl Rollout<'_> {
@@ -92,14 +79,14 @@ impl Rollout<'_> {
         let wish = Wish { platform, ..self.subject.wish(self.cloud, None, &self.report).await? };
         let verdicts = self.site.in_a_world(&wish, &self.report, async |world, client, values| {
             let begun = Instant::now();
-            let settled = format!("the platform works with external-secrets {}", self.from);
-            let roots = match self.site.up(world, client, values, PLATFORM).await? {
+            let settled = format!("the platform works with {}", self.step.before());
+            let description = &world.description;
+            let roots = match self.site.up(description, client, values, PLATFORM).await? {
                 Ok(roots) => roots,
                 Err(cause) => return Ok(vec![Verdict::new("before", settled, Outcome::Failed(cause.to_string()))]),
             };
             let mut verdicts = vec![Verdict::new("before", settled, Outcome::Passed).took(begun.elapsed())];
-            let patient = Patient { world, client, roots };
-            let mut stage = Stage { patient, before: BTreeMap::new() };
+            let mut stage = Stage::new(world, Patient { world: description, client, roots });
             verdicts.extend(self.there_and_back(&mut stage).await?);
             let redactor = Redactor::new(values.values().cloned());
             Ok(verdicts.into_iter().map(|verdict| verdict.cleaned(&redactor)).collect())
@@ -108,44 +95,40 @@ impl Rollout<'_> {
     }
 
     async fn there_and_back(&self, stage: &mut Stage<'_>) -> Result<Vec<Verdict>> {
-        let Self { cloud, from, to, .. } = self;
+        let Self { cloud, step, .. } = self;
         let Patient { world, client, .. } = stage.patient;
+        let change = Change::begin(step, self.site, stage).await?;
         let definitions = Definitions::read(client).await?;
         let old = stage.commit().await?;
         let recording = Recording::begin(client, Digester::new(&world.digest_key)).await?;
         let probe = Probe::begin(client)?;
 
-        info!("{cloud}: {from} gives way to {to}");
-        let begun = Instant::now();
-        let pins = self.pins(world).await?;
-        stage.edit(&pins)?;
-        let rolled = stage.rolled().await?;
-        let took = begun.elapsed();
-        let (changes, unmended) = match &rolled {
-            None => (0, None),
-            Some(cause) => stage.mend(cause).await?,
-        };
+        info!("{cloud}: {} gives way to {}", step.before(), step.to);
+        let there = There::go(stage, &change).await?;
         let answers = probe.until_now();
         drop(probe);
         let patch = stage.patch(&old, &self.report.join("upgrade.patch")).await?;
+        let (what, alone) = change.words();
         let mut verdicts = vec![
             Verdict::new(
-                "pin",
-                format!("the platform works with external-secrets {to} when nothing but its pin is changed"),
-                match (&rolled, &unmended) {
+                what,
+                format!("the platform works with {} when nothing but {alone}", step.after()),
+                match (&there.refused, &there.unmended) {
                     (None, _) => Outcome::Passed,
                     (Some(cause), None) => Outcome::Failed(format!(
-                        "{cause}\nit works with {changes} more changes: {} has them all",
+                        "{cause}\nit works with {} more changes: {} has them all",
+                        there.changes,
                         patch.display()
                     )),
                     (Some(_), Some(cause)) => Outcome::Failed(cause.to_string()),
                 },
             )
-            .noting(format!("{} pins", pins.len()))
-            .took(took),
+            .noting(change.extent())
+            .took(there.took),
         ];
+        verdicts.extend(there.proof);
 
-        let rest = match &unmended {
+        let rest = match &there.unmended {
             None => Some(Rest::see(client, world, ROUNDS).await?),
             Some(_) => None,
         };
@@ -162,15 +145,20 @@ impl Rollout<'_> {
             )
             .noting(answers.to_string()),
         );
-        verdicts.push(self.definitions(&definitions, &Definitions::read(client).await?));
+        verdicts.push(served(&definitions, &Definitions::read(client).await?));
         verdicts.push(at_rest(rest));
 
-        info!("{cloud}: {to} gives way to {from}");
-        let begun = Instant::now();
-        let works = format!("the platform works again after the way back to external-secrets {from}");
-        let works = Verdict::new("back", works, stage.back().await?).took(begun.elapsed());
-        let back = [works, unharmed("on the way back", &recording.until_now().await?, &record)];
-        let safe = conclusion(rolled.is_some(), unmended.is_some(), &verdicts, &back);
+        let works = format!("the platform works again after the way back to {}", step.before());
+        let mut back = Vec::new();
+        if let Some(why) = step.one_way() {
+            back.push(Verdict::new("back", works, Outcome::NotRun(why.into())));
+        } else {
+            info!("{cloud}: {} gives way to {}", step.after(), step.from);
+            let begun = Instant::now();
+            back.push(Verdict::new("back", works, stage.back(&change).await?).took(begun.elapsed()));
+            back.push(unharmed("on the way back", &recording.until_now().await?, &record));
+        }
+        let safe = conclusion(there.refused.is_some(), there.unmended.is_some(), &verdicts, &back);
         let unknown = |verdict: &Verdict| matches!(verdict.outcome, Outcome::Unproven(_));
         let outcome = match safe.as_str() {
             SAFE if verdicts.iter().chain(&back).any(unknown) => Outcome::Unproven("a claim before this one is".into()),
@@ -178,153 +166,38 @@ impl Rollout<'_> {
             _ => Outcome::Failed(format!("it is {safe}: {}", patch.display())),
         };
         verdicts.extend(back);
-        verdicts.push(Verdict::new("upgrade", format!("external-secrets {from} to {to} is safe"), outcome));
-        info!("{cloud}: {from} to {to} is {safe}");
+        verdicts.push(Verdict::new(GROUP, format!("{step} is safe"), outcome));
+        info!("{cloud}: {step} is {safe}");
         Ok(verdicts)
-    }
-
-    /// The changes that a pull request would make.
-    async fn pins(&self, world: &Description) -> Result<Vec<Edit>> {
-        let attempted = || format!("find where the platform pins {CHART} {}", self.from);
-        let renderer = self.site.renderer(world).await?;
-        let applications = renderer.applications(&world.root).await?;
-        let trees: Vec<Tree> = applications.iter().map(|a| Tree::of(&world.platform, a)).collect::<Result<_>>()?;
-        let pins = pin::moved(&world.platform, &trees, CHART, self.from, self.to)?;
-        match pins.is_empty() {
-            true => Err(Failure::new(attempted(), format!("no file below {} does", world.platform.display()))
-                .next("--from names the release that the platform's Application has as targetRevision")),
-            false => Ok(pins),
-        }
-    }
-
-    fn definitions(&self, before: &Definitions, after: &Definitions) -> Verdict {
-        let taken = after.taken(before);
-        let outcome = if taken.is_empty() { Outcome::Passed } else { Outcome::Failed(taken.join("\n")) };
-        let claim = "every kind is served in all versions that it was, and what is stored can be read";
-        Verdict::new("definitions", claim, outcome).noting(format!(
-            "{} definitions before, {} after",
-            before.count(),
-            after.count()
-        ))
     }
 }
 
-impl Stage<'_> {
-    /// Commits what the working tree has now.
-    async fn commit(&self) -> Result<String> {
-        git::snapshot(&self.patient.world.platform, &self.patient.world.repository())
-            .await
-            .attempting(|| "commit the change".into())
-    }
-
-    /// Changes the platform's files. What a file was in the beginning is remembered, however often it is changed.
-    fn edit(&mut self, edits: &[Edit]) -> Result<()> {
-        for (file, text) in edit::make(&self.patient.world.platform, edits)? {
-            self.before.entry(file).or_insert(text);
+impl There {
+    /// Makes the change, and all changes of the files that it takes for the platform to work with it.
+    async fn go(stage: &mut Stage<'_>, change: &Change<'_>) -> Result<Self> {
+        let begun = Instant::now();
+        if let Err(failure) = change.forward(stage).await {
+            let cause = Some(Cause::new(cause::Kind::Unknown, failure.to_string()));
+            let took = begun.elapsed();
+            return Ok(Self { refused: cause.clone(), took, proof: None, changes: 0, unmended: cause });
         }
-        Ok(())
-    }
-
-    /// Waits until the platform works as Git has it now; the first cause why it cannot ends that.
-    async fn rolled(&self) -> Result<Option<Cause>> {
-        let look = self.look(STEP).await?;
-        match cause::explained(self.patient.client, self.patient.world, Timestamp::now(), self.works(&look)).await {
-            Ok(found) => Ok(found),
-            Err(cause) => Ok(Some(cause)),
-        }
-    }
-
-    /// The same of a platform that may not work now: what is wrong with it yet says nothing.
-    async fn mended(&self, deadline: Duration) -> Result<Option<Cause>> {
-        argocd::end_operations(self.patient.client).await?;
-        let look = self.look(deadline).await?;
-        Ok(self
-            .works(&look)
-            .await
-            .unwrap_or_else(|failure| Some(Cause::new(cause::Kind::Unknown, failure.to_string()))))
-    }
-
-    async fn look(&self, deadline: Duration) -> Result<Look<'static>> {
-        Ok(Look { commit: Some(self.commit().await?), restart: &[], metrics: true, deadline })
-    }
-
-    /// The platform works, also when everything is compared anew: a comparison from before the operator has written to its
-    /// objects does not know what the new definitions have filled in.
-    async fn works(&self, look: &Look<'_>) -> Result<Option<Cause>> {
-        if let Some(cause) = self.patient.well(look).await? {
-            return Ok(Some(cause));
-        }
-        self.compared().await?;
-        self.patient.well(look).await
-    }
-
-    /// All applications of the platform, compared anew.
-    async fn compared(&self) -> Result<Vec<DynamicObject>> {
-        let all = Kind::Application.within(self.patient.client, argocd::NAMESPACE).list(&ListParams::default()).await;
-        let all = all.attempting(|| "list the applications".into())?.items;
-        let own = all.iter().map(ResourceExt::name_any).filter(|name| !name.starts_with(OWN));
-        let compared = try_join_all(own.map(async |name| refresh::hard(self.patient.client, &name).await)).await?;
-        Ok(compared.into_iter().flatten().collect())
-    }
-
-    /// Takes all changes back. When that alone does not do it, the operator is made to write to its objects, as it does by
-    /// itself within their refresh intervals: Argo CD may know them with fields that the old definitions do not have.
-    async fn back(&self) -> Result<Outcome> {
-        edit::restore(&self.patient.world.platform, &self.before)?;
-        let Some(alone) = self.mended(RETURN).await? else { return Ok(Outcome::Passed) };
-        let Err(failure) = self.patient.read_again(STEP).await else {
-            return Ok(Outcome::Failed(match self.mended(STEP).await? {
-                None => format!("it does only after the operator has written to its objects; before, {alone}"),
-                Some(cause) => cause.to_string(),
-            }));
+        let refused = stage.rolled().await?;
+        let took = begun.elapsed();
+        let proof = change.proof(stage).await?;
+        let (changes, unmended) = match &refused {
+            None => (0, None),
+            Some(cause) => stage.mend(cause).await?,
         };
-        Ok(Outcome::Failed(format!("{alone}\n{failure}")))
+        Ok(Self { refused, took, proof, changes, unmended })
     }
+}
 
-    /// Makes the changes that the drift of the applications asks for, until the platform works. Returns their number, and
-    /// what no change of the files mends.
-    async fn mend(&mut self, found: &Cause) -> Result<(usize, Option<Cause>)> {
-        let (mut found, mut changes) = (found.clone(), 0);
-        for _ in 0..MENDINGS {
-            let edits = self.remedies().await?;
-            if edits.is_empty() {
-                break;
-            }
-            changes += edits.len();
-            self.edit(&edits)?;
-            match self.mended(STEP).await? {
-                None => return Ok((changes, None)),
-                Some(cause) => found = cause,
-            }
-        }
-        Ok((changes, Some(found)))
-    }
-
-    /// What would have to be in the files for the applications not to differ.
-    async fn remedies(&self) -> Result<Vec<Edit>> {
-        // The definitions fill in what the operator writes to. One that does not is no matter of the files.
-        if let Err(failure) = self.patient.read_again(STEP).await {
-            info!("nothing is mended: {failure}");
-            return Ok(Vec::new());
-        }
-        let compared = self.compared().await?;
-        let drifts = compared.iter().map(|application| Drift::of(self.patient.client, self.patient.world, application));
-        let drifts = try_join_all(drifts).await?;
-        Ok(drifts.into_iter().flat_map(|drift| drift.defaults).filter_map(|finding| finding.edit).collect())
-    }
-
-    /// Writes everything that was changed since a commit, as a patch of the platform's tree.
-    async fn patch(&self, old: &str, file: &Path) -> Result<PathBuf> {
-        let new = self.commit().await?;
-        let diff = Run::new("git")
-            .arg("--git-dir")
-            .arg(self.patient.world.repository())
-            .args(["diff", "--no-color", old, &new])
-            .output()
-            .await?;
-        fs::write(file, diff).attempting(|| format!("write {}", file.display()))?;
-        Ok(file.to_owned())
-    }
+fn served(before: &Definitions, after: &Definitions) -> Verdict {
+    let taken = after.taken(before);
+    let outcome = if taken.is_empty() { Outcome::Passed } else { Outcome::Failed(taken.join("\n")) };
+    let claim = "every kind is served in all versions that it was, and what is stored can be read";
+    let note = format!("{} kinds before, {} after", before.count(), after.count());
+    Verdict::new("definitions", claim, outcome).noting(note)
 }
 
 /// Whether the Secrets were left alone since an earlier record.
@@ -357,7 +230,7 @@ fn at_rest(rest: Option<Rest>) -> Verdict {
 
 /// The verdict in a few words, from the claims about the way there and back.
 fn conclusion(refused: bool, unmended: bool, there: &[Verdict], back: &[Verdict]) -> String {
-    // The first is about the pin alone.
+    // The first is about the change alone.
     let harmed = there.iter().skip(1).any(Verdict::failed);
     let safe = match (harmed || unmended, refused) {
         (true, _) => "unsafe",

@@ -1,6 +1,9 @@
 //! What becomes of the platform's Secrets while something else changes: every event of a watch, without values.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -42,9 +45,11 @@ pub struct Record {
     pub events: usize,
     /// What must not happen to them, and did.
     pub harm: Vec<String>,
-    /// Whether there was a time of which nothing is known.
+    /// Whether a Secret was written at a time of which nothing else is known.
     pub gap: bool,
     listed: bool,
+    /// Those that a later list has not told yet.
+    untold: BTreeSet<String>,
 }
 
 /// A watch under way.
@@ -117,31 +122,47 @@ impl Record {
 
     fn after(&mut self, event: Event<Secret>, digester: &Digester, at: Timestamp) {
         match event {
-            Event::Init => self.gap |= self.listed,
-            Event::InitDone => self.listed = true,
-            Event::InitApply(secret) | Event::Apply(secret) => {
-                let key = name(&secret);
-                if !owned(&secret) && !self.known.contains_key(&key) {
-                    return;
-                }
-                self.events += usize::from(self.listed);
-                let now = State {
-                    uid: secret.uid().unwrap_or_default(),
-                    version: secret.resource_version().unwrap_or_default(),
-                    data: digests(&secret, digester),
-                };
-                if let Some(before) = self.known.get(&key) {
-                    self.harm.extend(harm(before, &now).map(|what| format!("Secret {key} {what} at {at}")));
-                }
-                self.known.insert(key, now);
+            Event::Init => self.untold = self.known.keys().cloned().collect(),
+            Event::InitDone => {
+                self.listed = true;
+                std::mem::take(&mut self.untold).into_iter().for_each(|key| self.vanished(&key, at));
             }
-            Event::Delete(secret) => {
+            // Of a Secret that has the version which it had, nothing was missed between the watch and a list.
+            Event::InitApply(secret) => {
                 let key = name(&secret);
-                if self.known.remove(&key).is_some() {
-                    self.events += 1;
-                    self.harm.push(format!("Secret {key} vanished at {at}"));
+                self.untold.remove(&key);
+                let before = self.known.get(&key).map(|state| state.version.clone());
+                if before.is_none() || before != secret.resource_version() {
+                    self.gap |= before.is_some();
+                    self.applied(&secret, digester, at);
                 }
             }
+            Event::Apply(secret) => self.applied(&secret, digester, at),
+            Event::Delete(secret) => self.vanished(&name(&secret), at),
+        }
+    }
+
+    fn applied(&mut self, secret: &Secret, digester: &Digester, at: Timestamp) {
+        let key = name(secret);
+        if !owned(secret) && !self.known.contains_key(&key) {
+            return;
+        }
+        self.events += usize::from(self.listed);
+        let now = State {
+            uid: secret.uid().unwrap_or_default(),
+            version: secret.resource_version().unwrap_or_default(),
+            data: digests(secret, digester),
+        };
+        if let Some(before) = self.known.get(&key) {
+            self.harm.extend(harm(before, &now).map(|what| format!("Secret {key} {what} at {at}")));
+        }
+        self.known.insert(key, now);
+    }
+
+    fn vanished(&mut self, key: &str, at: Timestamp) {
+        if self.known.remove(key).is_some() {
+            self.events += 1;
+            self.harm.push(format!("Secret {key} vanished at {at}"));
         }
     }
 }
@@ -208,7 +229,26 @@ mod tests {
         assert!(harm(Event::Apply(own("2", "2", "YQ=="))).starts_with("Secret n/a was made anew at "));
         assert!(harm(Event::Delete(own("1", "2", "YQ=="))).starts_with("Secret n/a vanished at "));
         assert!(!after(Event::Apply(own("1", "2", "YQ=="))).gap);
-        assert!(after(Event::Init).gap);
+    }
+
+    #[test]
+    fn a_second_list_proves_as_much_as_it_can() {
+        let own = |uid: &str, version: &str, value: &str| secret(uid, version, value, "ExternalSecret");
+        let again = |secrets: Vec<Secret>| {
+            let listed = |all: Vec<Secret>| {
+                [Event::Init].into_iter().chain(all.into_iter().map(Event::InitApply)).chain([Event::InitDone])
+            };
+            let record = told(listed(vec![own("1", "1", "YQ==")]).chain(listed(secrets)).collect());
+            (record.gap, record.events, record.harm.join(""))
+        };
+        assert_eq!(again(vec![own("1", "1", "YQ==")]), (false, 0, String::new()), "nobody has written it");
+        assert_eq!(
+            again(vec![own("1", "2", "YQ==")]),
+            (true, 1, String::new()),
+            "it may have been another one meanwhile"
+        );
+        assert!(again(vec![own("2", "2", "YQ==")]).2.contains("made anew"));
+        assert!(again(vec![]).2.contains("Secret n/a vanished"));
     }
 
     #[test]

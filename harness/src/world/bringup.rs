@@ -208,6 +208,21 @@ impl World {
         self.cluster.broken()
     }
 
+    /// Puts another release of Kubernetes, whose programs are in the folder `new`, in the place of that in `old`, in upstream's
+    /// order: the API server, what else the control plane has, kube-proxy, the kubelets. Everything else goes on.
+    ///
+    /// # Errors
+    /// When a program cannot be replaced, or does not become ready.
+    pub async fn replace_kubernetes(&self, client: &Client, old: &Path, new: &Path, release: &str) -> Result<()> {
+        let Self { description, cluster, .. } = self;
+        cluster.replace(old, new, async || description.api_ready(client).await).await?;
+        let nodes = description.nodes.iter().map(async |name| {
+            let what = format!("{name} is Ready with the kubelet of {release}");
+            until(Api::<v1::Node>::all(client.clone()), name, &what, STEP, condition::ready_node_of(release)).await
+        });
+        try_join_all(nodes).await.map(drop)
+    }
+
     /// The most memory that all processes of the world have used at once (bytes), if the kernel tells.
     pub fn memory_peak(&self) -> Option<u64> {
         cluster::memory_peak(&Hierarchies::find().ok()?, &self.claim.folder, &self.claim.name)

@@ -84,7 +84,7 @@ impl Engine {
                 Process::new("relay", program).args(["relay".into(), text("engine.sock"), ADDRESS.into()]).notifies(),
             ],
         };
-        let mut supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
+        let supervisor = Supervisor::start(&plan, &path("plan.json")).await?;
         supervisor.ready("relay").await?;
         let socket = path("engine.sock");
         tokio::select! {

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::description::{Description, Operator, Provenance};
 use crate::{
     cluster::{Backend, kind::Tools},
-    components::{self, Chart, ImageSet, Missing, Need, Store, debian, stand_in::Role},
+    components::{self, Chart, ImageSet, Missing, Need, Product, Store, debian, stand_in::Role},
     failure::{Failure, Result},
-    gitops::{abroad::Abroad, render::Renderer},
+    gitops::{abroad::Abroad, argocd::MANIFESTS, render::Renderer},
     judge::verdict::Verdict,
 };
 
@@ -24,6 +24,8 @@ pub struct Parts {
     pub prometheus: PathBuf,
     /// Argo CD's manifests.
     pub argocd: PathBuf,
+    /// Folder of the other release of Kubernetes or Argo CD that worlds will get: programs, or manifests.
+    pub next: Option<PathBuf>,
     /// Charts to serve.
     pub charts: Vec<Chart>,
     /// Images to serve.
@@ -52,22 +54,40 @@ impl Parts {
     }
 
     /// Finds or makes them all; `operator` is a release of External Secrets, by default the one that the platform has
-    /// `pinned`, and `others` are releases that a world will need beside it.
+    /// `pinned`, and `next` is a release that worlds will get while they run.
     ///
     /// # Errors
     /// The first that no source has and no run can do without.
-    pub async fn find(store: &Store, operator: Option<&str>, pinned: &str, others: &[&str]) -> Result<Self> {
+    pub async fn find(
+        store: &Store,
+        operator: Option<&str>,
+        pinned: &str,
+        next: Option<(Product, &str)>,
+    ) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
         let (kubernetes, argocd) = (store.lock.kubernetes()?, store.lock.argocd()?);
         // The last two render the platform as Argo CD does.
-        let names = [kubernetes, "etcd", "coredns", "prometheus", &argocd.files, &argocd.helm, &argocd.kustomize];
+        let mut names =
+            vec![kubernetes, "etcd", "coredns", "prometheus", &argocd.files, &argocd.helm, &argocd.kustomize];
+        let (mut argocds, mut another, mut further) = (vec![argocd], None, None);
+        match next {
+            None => {}
+            Some((Product::ExternalSecrets, version)) => another = Some(version),
+            Some((Product::Argocd, version)) => {
+                let release = store.lock.argocd_release(version)?;
+                argocds.push(release);
+                further = Some(release.files.as_str());
+            }
+            Some((Product::Kubernetes, version)) => further = Some(store.lock.kubernetes_release(version)?),
+        }
+        names.extend(further);
         let artifacts = store.all(&names).await?;
         let operator = store.operator(operator, pinned).await?;
-        let (mut images, missing) = store.available(&store.lock.images()?).await?;
+        let (mut images, missing) = store.available(&store.lock.images(&argocds)).await?;
         let (version, stands_in) = (operator.version.clone(), operator.stands_in.clone());
         let mut releases = vec![operator];
-        for other in others {
-            releases.push(store.operator(Some(other), pinned).await?);
+        if let Some(another) = another {
+            releases.push(store.operator(Some(another), pinned).await?);
         }
         let charts = releases.iter().map(components::Operator::archive).collect();
         let mut archives = Vec::new();
@@ -85,7 +105,8 @@ impl Parts {
             etcd: path("etcd").join("etcd"),
             coredns: path("coredns").join("coredns"),
             prometheus: path("prometheus").join("prometheus"),
-            argocd: path(&argocd.files).join("core-install.yaml"),
+            argocd: path(&argocd.files).join(MANIFESTS),
+            next: further.map(path),
             charts,
             images,
             unpacked,

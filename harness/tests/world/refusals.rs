@@ -95,6 +95,25 @@ fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) 
     machine.assert_clean();
 }
 
+/// An upgrade that nobody makes is refused as soon.
+#[rstest]
+#[case::same(&["--to", "2.4.1"], "they are the same release")]
+#[case::operator(&["--to", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
+#[case::argocd(&["argocd", "--to", "1.0.0"], "it lists 3.2.11 and ")]
+#[case::argocd_from(&["argocd", "--from", "1.0.0", "--to", "3.6.1"], "it lists 3.2.11 and ")]
+#[case::minor(&["kubernetes", "--to", "1.36.3"], "try the step to 1.35.4 first")]
+#[case::down(&["kubernetes", "--from", "1.35.4", "--to", "1.34.4"], "upstream supports no downgrade")]
+fn an_upgrade_that_nobody_makes_is_told(#[case] args: &[&str], #[case] said: &str) {
+    let machine = Machine::new();
+    let reports = machine.reports();
+    let told = machine.run(&[&["upgrade", "--report", reports.to_str().unwrap()], args].concat());
+    assert!(!told.success);
+    told.assert_says(said);
+    told.assert_says("next: ");
+    assert!(!machine.state().exists() && !reports.exists());
+    machine.assert_clean();
+}
+
 /// An emulator by itself is for this machine only.
 #[test]
 fn an_emulator_that_others_could_reach_is_refused() {

@@ -17,8 +17,11 @@ use std::{
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
-    sys::wait::{WaitStatus, waitpid},
-    unistd::sethostname,
+    sys::{
+        signal::{Signal::SIGTERM, kill},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{Pid, sethostname},
 };
 
 use super::plan::{Event, Order, Plan, Process, Ready};
@@ -58,8 +61,7 @@ fn supervise(file: &Path) -> Result<()> {
         return Ok(());
     }
     connect(&plan)?;
-    let mut world =
-        World { waiting: plan.processes.to_vec(), plan, signals, ready: BTreeSet::new(), running: BTreeMap::new() };
+    let mut world = World::new(plan, signals);
     world.advance()?;
     world.reap();
     let mut kept = false;
@@ -67,6 +69,7 @@ fn supervise(file: &Path) -> Result<()> {
         match signal {
             Signal::Order(Order::Keep) => kept = true,
             Signal::Order(Order::Connected) => {}
+            Signal::Order(Order::Replace(process)) => world.replace(process)?,
             Signal::LetGo if kept => {}
             // Leaving PID 1 makes the kernel end every process of the world.
             Signal::LetGo => return Ok(()),
@@ -75,7 +78,7 @@ fn supervise(file: &Path) -> Result<()> {
                 world.ready.insert(name);
                 world.advance()?;
             }
-            Signal::Exited(pid, status) => world.exited(pid, status),
+            Signal::Exited(pid, status) => world.exited(pid, status)?,
         }
     }
     Ok(())
@@ -87,9 +90,17 @@ struct World {
     waiting: Vec<Process>,
     ready: BTreeSet<String>,
     running: BTreeMap<i32, String>,
+    /// Processes that shall run instead of those of the same names, which are ending.
+    successors: BTreeMap<String, Process>,
 }
 
 impl World {
+    fn new(plan: Plan, signals: Sender<Signal>) -> Self {
+        let waiting = plan.processes.clone();
+        let (ready, running, successors) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        Self { plan, signals, waiting, ready, running, successors }
+    }
+
     /// Starts every process whose predecessors are ready.
     fn advance(&mut self) -> Result<()> {
         let (due, waiting) = std::mem::take(&mut self.waiting)
@@ -106,7 +117,8 @@ impl World {
 
     fn start(&self, process: &Process) -> Result<i32> {
         let attempted = || format!("start {} ({})", process.name, process.program.display());
-        let log = File::create(self.log(&process.name)).attempting(attempted)?;
+        // What a process said stays when another one takes its place.
+        let log = File::options().create(true).append(true).open(self.log(&process.name)).attempting(attempted)?;
         let errors = log.try_clone().attempting(attempted)?;
         let mut command = Command::new(&process.program);
         command
@@ -126,6 +138,10 @@ impl World {
     /// A notify socket for one process, and the thread that waits for `READY=1` on it.
     fn await_notice(&self, name: &str) -> io::Result<PathBuf> {
         let path = Path::new("/run").join(format!("notify-{name}"));
+        if path.exists() {
+            // That of a process that was replaced.
+            fs::remove_file(&path)?;
+        }
         let socket = UnixDatagram::bind(&path)?;
         let (name, signals) = (name.to_owned(), self.signals.clone());
         thread::spawn(move || {
@@ -162,15 +178,32 @@ impl World {
         });
     }
 
-    /// Reports the end of a planned process; any other was an orphan of a container.
-    fn exited(&mut self, pid: i32, status: String) {
-        if let Some(name) = self.running.remove(&pid) {
-            let text = fs::read(self.log(&name)).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            let lines: Vec<&str> = text.lines().collect();
-            let tail = lines[lines.len().saturating_sub(TAIL)..].iter().map(|l| (*l).to_owned()).collect();
-            report(&Event::Died { name, status, tail });
+    /// Asks the process of that name to end; when it has, this one takes its place.
+    fn replace(&mut self, successor: Process) -> Result<()> {
+        let attempted = || format!("end {}, for another one to take its place", successor.name);
+        let Some((pid, _)) = self.running.iter().find(|(_, name)| **name == successor.name) else {
+            return Err(Failure::new(attempted(), "it does not run"));
+        };
+        kill(Pid::from_raw(*pid), SIGTERM).attempting(attempted)?;
+        self.successors.insert(successor.name.clone(), successor);
+        Ok(())
+    }
+
+    /// Starts what takes the place of a planned process that has ended, or reports its death; any other process was an orphan
+    /// of a container.
+    fn exited(&mut self, pid: i32, status: String) -> Result<()> {
+        let Some(name) = self.running.remove(&pid) else { return Ok(()) };
+        if let Some(successor) = self.successors.remove(&name) {
+            self.ready.remove(&name);
+            self.waiting.push(successor);
+            return self.advance();
         }
+        let text = fs::read(self.log(&name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].iter().map(|l| (*l).to_owned()).collect();
+        report(&Event::Died { name, status, tail });
+        Ok(())
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -263,5 +296,55 @@ fn report(event: &Event) {
     if let Ok(line) = serde_json::to_string(event) {
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::embedded::network::Network;
+
+    /// The end of the only child, as PID 1 is told of it.
+    fn end(world: &World) -> (i32, String) {
+        let pid = *world.running.keys().next().unwrap();
+        (pid, format!("{:?}", waitpid(Pid::from_raw(pid), None).unwrap()))
+    }
+
+    #[test]
+    fn a_process_whose_place_is_taken_has_not_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().to_owned();
+        let talks = |script: &str| Process::new("talker", "sh").args(["-c", script]);
+        let plan = Plan {
+            world: "w".into(),
+            logs: logs.clone(),
+            hostname: "node".into(),
+            network: Network::new(7),
+            nodes: Vec::new(),
+            addresses: Vec::new(),
+            scratch: Vec::new(),
+            aliases: Vec::new(),
+            outside: PathBuf::new(),
+            sysctls: Vec::new(),
+            processes: vec![talks("exec sleep 600")],
+        };
+        let (signals, _inbox) = mpsc::channel();
+        let mut world = World::new(plan, signals);
+        world.advance().unwrap();
+        world.ready.insert("talker".into());
+        assert!(world.replace(Process::new("other", "true")).unwrap_err().to_string().contains("it does not run"));
+
+        world.replace(talks("echo second").after("talker")).unwrap();
+        let (pid, status) = end(&world);
+        assert!(status.contains("SIGTERM"), "{status}");
+        world.exited(pid, status).unwrap();
+        assert!(world.running.is_empty() && world.waiting.len() == 1, "what was ready is not so any more");
+
+        world.ready.insert("talker".into());
+        world.advance().unwrap();
+        let (pid, status) = end(&world);
+        world.exited(pid, status).unwrap();
+        assert!(world.running.is_empty() && world.waiting.is_empty(), "a death starts nothing");
+        assert_eq!(fs::read_to_string(logs.join("talker.log")).unwrap(), "second\n");
     }
 }

@@ -30,7 +30,7 @@ pub async fn start(inputs: &Inputs<'_>) -> Result<Supervisor> {
     let hierarchies = Hierarchies::find()?;
     inputs.nodes.iter().try_for_each(|node| hierarchies.join(inputs.world, *node))?;
     let plan = settings::write(inputs)?;
-    let mut supervisor = Supervisor::start(&plan, &inputs.folder.join("plan.json")).await?;
+    let supervisor = Supervisor::start(&plan, &inputs.folder.join("plan.json")).await?;
     supervisor.ready("kube-apiserver").await?;
     supervisor.ready("gateway").await?;
     Ok(supervisor)

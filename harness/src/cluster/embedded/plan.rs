@@ -137,12 +137,14 @@ pub enum Event {
     },
 }
 
-/// What the harness tells PID 1 on its standard input, one word a line. End of input without `Keep` ends the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the harness tells PID 1 on its standard input, one JSON value a line. End of input without `Keep` ends the world.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     /// The network cable is in place.
     Connected,
     /// Outlive the harness.
     Keep,
+    /// End the process of that name, which is no death then, and start this one in its place.
+    Replace(Process),
 }

@@ -355,6 +355,8 @@ config_path = "{registry}"
                     format!("--service-account-key-file={}", pki("sa.pub")),
                     format!("--service-account-signing-key-file={}", pki("sa.key")),
                     format!("--service-cluster-ip-range={}", network.services()),
+                    // Without a time for watches, one that is told to end waits a minute for them, and takes no request meanwhile.
+                    "--shutdown-watch-termination-grace-period=5s".into(),
                     format!("--tls-cert-file={}", pki("apiserver.crt")),
                     format!("--tls-private-key-file={}", pki("apiserver.key")),
                 ])

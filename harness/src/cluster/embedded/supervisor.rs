@@ -1,20 +1,27 @@
 //! The harness's side of a world's PID 1: starts it, gives it its network, and hears when a process dies.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, ChildStdin, Command},
-    sync::watch,
+    sync::{Mutex, watch},
+    time::timeout,
 };
 
-use super::plan::{Event, Order, Plan};
+use super::plan::{Event, Order, Plan, Process, Ready};
 use crate::failure::{Attempt, Failure, Result};
+
+/// Time for a process to give way to another. The API server waits up to a minute for requests that are under way.
+const REPLACED: Duration = Duration::from_secs(120);
 
 /// What has been heard from PID 1.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     isolated: bool,
+    /// Processes that were started, each as often as it was.
+    started: Vec<String>,
+    /// Processes that said that they are ready, each as often as it did.
     ready: Vec<String>,
     broken: Option<String>,
 }
@@ -23,8 +30,10 @@ struct Heard {
 #[derive(Debug)]
 pub struct Supervisor {
     child: Child,
-    orders: ChildStdin,
+    orders: Mutex<ChildStdin>,
     heard: watch::Receiver<Heard>,
+    /// What it was started with.
+    processes: Vec<Process>,
 }
 
 impl Supervisor {
@@ -61,7 +70,7 @@ impl Supervisor {
                 heard.broken.get_or_insert_with(|| "its first process ended".into());
             });
         });
-        let mut world = Self { child, orders, heard };
+        let world = Self { child, orders: orders.into(), heard, processes: plan.processes.clone() };
         if let Err(failure) = world.wait("enter its namespaces", |heard| heard.isolated).await {
             let log = std::fs::read_to_string(plan.logs.join("init.log")).unwrap_or_default();
             return Err(Failure::new("isolate the world", format!("{failure}\n{}", log.trim())));
@@ -75,9 +84,36 @@ impl Supervisor {
     ///
     /// # Errors
     /// When any process of the world dies before.
-    pub async fn ready(&mut self, name: &str) -> Result<()> {
+    pub async fn ready(&self, name: &str) -> Result<()> {
         let attempted = format!("start {name}");
         self.wait(&attempted, |heard| heard.ready.iter().any(|n| n == name)).await
+    }
+
+    /// Replaces every process whose program is in the folder `old` by the program of the same name in `new`, one after the other
+    /// in the order of the plan: the next one gives way when its successor is up, and what has to be `settled` by then.
+    ///
+    /// # Errors
+    /// When a process does not give way, a successor dies, or something does not settle.
+    pub async fn replace(&self, old: &Path, new: &Path, settled: impl AsyncFn() -> Result<()>) -> Result<()> {
+        for process in &self.processes {
+            let Ok(program) = process.program.strip_prefix(old) else { continue };
+            self.succeed(Process { program: new.join(program), ..process.clone() }).await?;
+            settled().await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a process in the place of the one of its name; returns when it runs, or is ready if it says so.
+    async fn succeed(&self, process: Process) -> Result<()> {
+        let attempted = format!("replace {} by {}", process.name, process.program.display());
+        let (name, ready) = (process.name.clone(), process.ready);
+        let before = self.heard.borrow().up(&name, ready);
+        self.order(Order::Replace(process)).await?;
+        let up = self.wait(&attempted, |heard| heard.up(&name, ready) > before);
+        timeout(REPLACED, up).await.unwrap_or_else(|_| {
+            let seen = format!("it does not run after {} s", REPLACED.as_secs());
+            Err(Failure::new(&attempted, seen).next(format!("logs/{name}.log in the world's folder has both")))
+        })
     }
 
     /// A future that ends only when the world breaks, with the reason. Race it against every wait.
@@ -96,7 +132,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// When PID 1 is gone.
-    pub async fn keep(mut self) -> Result<()> {
+    pub async fn keep(self) -> Result<()> {
         self.order(Order::Keep).await
     }
 
@@ -111,15 +147,16 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn order(&mut self, order: Order) -> Result<()> {
+    async fn order(&self, order: Order) -> Result<()> {
         let mut line = serde_json::to_vec(&order).attempting(|| "write an order".into())?;
         line.push(b'\n');
-        self.orders.write_all(&line).await.attempting(|| format!("tell the world {order:?}"))?;
-        self.orders.flush().await.attempting(|| format!("tell the world {order:?}"))
+        let mut orders = self.orders.lock().await;
+        orders.write_all(&line).await.attempting(|| format!("tell the world {order:?}"))?;
+        orders.flush().await.attempting(|| format!("tell the world {order:?}"))
     }
 
-    async fn wait(&mut self, attempted: &str, done: impl Fn(&Heard) -> bool) -> Result<()> {
-        match self.heard.wait_for(|heard| done(heard) || heard.broken.is_some()).await {
+    async fn wait(&self, attempted: &str, done: impl Fn(&Heard) -> bool) -> Result<()> {
+        match self.heard.clone().wait_for(|heard| done(heard) || heard.broken.is_some()).await {
             Ok(heard) => match &heard.broken {
                 Some(reason) => Err(Failure::new(attempted, reason)),
                 None => Ok(()),
@@ -130,10 +167,19 @@ impl Supervisor {
 }
 
 impl Heard {
+    /// How often the process of that name has come up.
+    fn up(&self, name: &str, ready: Ready) -> usize {
+        let seen = match ready {
+            Ready::Notify => &self.ready,
+            Ready::Silent => &self.started,
+        };
+        seen.iter().filter(|seen| *seen == name).count()
+    }
+
     fn note(&mut self, event: Event) {
         match event {
             Event::Isolated => self.isolated = true,
-            Event::Started { .. } => {}
+            Event::Started { name } => self.started.push(name),
             Event::Ready { name } => self.ready.push(name),
             Event::Failed { reason } => self.broken = Some(reason),
             Event::Died { name, status, tail } => {
@@ -165,4 +211,24 @@ async fn cable(plan: &Plan, process: u32) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_is_up_when_it_says_so_itself() {
+        let mut heard = Heard::default();
+        let name = || "one".to_owned();
+        let up = |heard: &Heard| (heard.up("one", Ready::Silent), heard.up("one", Ready::Notify));
+        heard.note(Event::Started { name: name() });
+        heard.note(Event::Ready { name: name() });
+        heard.note(Event::Started { name: "other".into() });
+        assert_eq!(up(&heard), (1, 1));
+        heard.note(Event::Started { name: name() });
+        assert_eq!(up(&heard), (2, 1));
+        heard.note(Event::Ready { name: name() });
+        assert_eq!(up(&heard), (2, 2));
+    }
 }
