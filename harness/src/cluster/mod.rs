@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 #[derive(Debug)]
 pub enum Cluster {
     /// Processes in namespaces of their own.
-    Embedded(embedded::supervisor::Supervisor),
+    Embedded(Box<embedded::supervisor::Supervisor>),
     /// Containers of Docker.
     Kind(kind::Cluster),
 }
@@ -29,7 +29,7 @@ impl Cluster {
     /// What could not be started.
     pub async fn start(inputs: &Inputs<'_>, kind: Option<&kind::Tools>) -> Result<Self> {
         Ok(match kind {
-            None => Self::Embedded(embedded::start(inputs).await?),
+            None => Self::Embedded(embedded::start(inputs).await?.into()),
             Some(tools) => Self::Kind(kind::Cluster::start(inputs, tools).await?),
         })
     }

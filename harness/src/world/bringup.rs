@@ -173,6 +173,7 @@ impl World {
             platform: wish.platform.clone(),
             settings: wish.platform.join(&wish.layout.settings),
             root,
+            argocd_version: parts.argocd_version.clone(),
             operator: parts.operator.clone(),
             missing: parts.missing.iter().filter(|missing| missing.concerns(wish.cloud)).cloned().collect(),
             substituted: parts.substituted.clone(),

@@ -58,6 +58,8 @@ pub struct Description {
     pub root: PathBuf,
     /// Folder with the platform's settings of Argo CD.
     pub settings: PathBuf,
+    /// Release of Argo CD that the world began with, for example `3.2.11`.
+    pub argocd_version: String,
     /// The operator under test.
     pub operator: Operator,
     /// What no source has: what needs it cannot work in this world.

@@ -24,6 +24,8 @@ pub struct Parts {
     pub prometheus: PathBuf,
     /// Argo CD's manifests.
     pub argocd: PathBuf,
+    /// Their release.
+    pub argocd_version: String,
     /// Folder of the other release of Kubernetes or Argo CD that worlds will get: programs, or manifests.
     pub next: Option<PathBuf>,
     /// Charts to serve.
@@ -106,6 +108,7 @@ impl Parts {
             coredns: path("coredns").join("coredns"),
             prometheus: path("prometheus").join("prometheus"),
             argocd: path(&argocd.files).join(MANIFESTS),
+            argocd_version: store.lock.argocd.chosen.clone(),
             next: further.map(path),
             charts,
             images,
