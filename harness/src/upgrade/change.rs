@@ -90,7 +90,9 @@ impl<'a> Change<'a> {
             Self::Pins(pins) => stage.edit(pins),
             Self::Manifests { new, .. } => stage.patient.world.install_argocd(stage.patient.client, new).await,
             Self::Programs { old, new, release, .. } => {
-                stage.world.replace_kubernetes(stage.patient.client, old, new, release).await
+                // Argo CD's controller is a Pod.
+                let served = async || stage.compared().await.map(drop);
+                stage.world.replace_kubernetes(stage.patient.client, [old, new], release, served).await
             }
         }
     }

@@ -113,7 +113,10 @@ impl<'a> Stage<'a> {
     }
 
     /// All applications of the platform, compared anew.
-    async fn compared(&self) -> Result<Vec<DynamicObject>> {
+    ///
+    /// # Errors
+    /// When one is not compared in time.
+    pub async fn compared(&self) -> Result<Vec<DynamicObject>> {
         let all = Kind::Application.within(self.patient.client, argocd::NAMESPACE).list(&ListParams::default()).await;
         let all = all.attempting(|| "list the applications".into())?.items;
         let own = all.iter().map(ResourceExt::name_any).filter(|name| !name.starts_with(OWN));

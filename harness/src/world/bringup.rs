@@ -212,11 +212,25 @@ impl World {
     /// Puts another release of Kubernetes, whose programs are in the folder `new`, in the place of that in `old`, in upstream's
     /// order: the API server, what else the control plane has, kube-proxy, the kubelets. Everything else goes on.
     ///
+    /// The next program gives way when Pods are `served` by the API server again: a kube-proxy that ends while the Service
+    /// `kubernetes` is without its endpoint leaves that endpoint's rules empty, and the one that follows takes what it finds for
+    /// right, so that no Pod would reach the API server any more.
+    ///
     /// # Errors
     /// When a program cannot be replaced, or does not become ready.
-    pub async fn replace_kubernetes(&self, client: &Client, old: &Path, new: &Path, release: &str) -> Result<()> {
+    pub async fn replace_kubernetes(
+        &self,
+        client: &Client,
+        [old, new]: [&Path; 2],
+        release: &str,
+        served: impl AsyncFn() -> Result<()>,
+    ) -> Result<()> {
         let Self { description, cluster, .. } = self;
-        cluster.replace(old, new, async || description.api_ready(client).await).await?;
+        let settled = async || {
+            description.api_ready(client).await?;
+            served().await
+        };
+        cluster.replace(old, new, settled).await?;
         let nodes = description.nodes.iter().map(async |name| {
             let what = format!("{name} is Ready with the kubelet of {release}");
             until(Api::<v1::Node>::all(client.clone()), name, &what, STEP, condition::ready_node_of(release)).await
