@@ -288,7 +288,7 @@ async fn an_optional_image_that_nobody_has_is_told_and_the_others_are_had() {
     let (had, missing) = gallery(folder.path(), &address, true).available(&wanted).await.unwrap();
     assert_eq!(had.refs.keys().collect::<Vec<_>>(), [&there]);
     let [missing] = &missing[..] else { panic!("{missing:?}") };
-    assert_eq!(missing.image, absent);
+    assert_eq!(missing.what.image(), Some(absent.as_str()));
     assert!(missing.reason.starts_with("no source has it: pull: could not get http://"), "{}", missing.reason);
     assert!(missing.reason.contains("404") && !missing.reason.contains('\n'), "{}", missing.reason);
     let failure = gallery(folder.path(), &address, false).available(&wanted).await.unwrap_err().to_string();
