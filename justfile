@@ -10,6 +10,14 @@ e2e *args:
 test *args:
     cargo run --release -- test {{args}}
 
+# Checks this machine, changes nothing, and says what will work and what is to be done.
+doctor:
+    cargo run --release -- doctor
+
+# Shows running and kept worlds, what killed runs have left, and how the last run went.
+status:
+    cargo run --release -- status
+
 # Ends kept worlds and removes every trace of them.
 down:
     cargo run --release -- down
@@ -31,3 +39,7 @@ actionlint:
     go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
     shellcheck .github/*.sh
     python3 -m unittest discover --start-directory .github/tests --pattern '*_test.py'
+
+# Checks licences, bans and sources of all crates, as deny.toml says; needs `cargo install cargo-deny --locked`.
+deny:
+    cargo deny --workspace check bans licenses sources

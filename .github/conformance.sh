@@ -21,9 +21,9 @@ code=0
 "${as_root[@]}" chown -R "$(id -u):$(id -g)" "$base"
 
 # The run has a folder of its own there.
-junit=$(find "$base" -mindepth 2 -maxdepth 2 -name junit.xml -print -quit)
+found=$(find "$base" -mindepth 2 -maxdepth 2 -name report.json -print -quit)
 report=$base
-[ -z "$junit" ] || report=$(dirname "$junit")
+[ -z "$found" ] || report=$(dirname "$found")
 # Two jobs of one workflow run need two names.
 words=(trinity-e2e "${clouds[@]}" ${OPERATOR:+"$OPERATOR"})
 name=$(IFS=- && tr -cd '[:alnum:].-' <<<"${words[*]}")
@@ -32,8 +32,8 @@ name=$(IFS=- && tr -cd '[:alnum:].-' <<<"${words[*]}")
     echo "artifact=$name"
 } >>"$GITHUB_OUTPUT"
 
-# Other things end with these codes, too: a wrong argument with 2. Without a report there is no verdict.
-case ${junit:+there}$code in
+# Other things end with these codes, too, cargo's own errors for one. Without a report there is no verdict.
+case ${found:+there}$code in
     there0) verdict=passed ;;
     there1) verdict=failed ;;
     there2) verdict=unproven ;;

@@ -2,7 +2,7 @@
 
     regression.py FOLDER [--issue]
 
-FOLDER has what `gh run download` made of the cells' artifacts: verdict-<cloud>-<operator>/ with verdict and junit.xml.
+FOLDER has what `gh run download` made of the cells' artifacts: verdict-<cloud>-<operator>/ with verdict and report.json.
 CLOUDS and OPERATORS (JSON) say which cells there are, RUN is the run's URL. gh finds GH_TOKEN and GH_REPO itself.
 
 A cell that failed is a regression, and so is one without a verdict: nobody knows. One that is unproven is neither that nor
@@ -11,17 +11,40 @@ a proof that all is well again: it opens no issue, and closes none.
 
 import json
 import os
+import re
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
-
-from summary import fenced, plain, read
 
 LABEL = "regression"
 TITLE = "The nightly conformance run fails"
 NONE = "no verdict"
 # Claims of one cell that the issue has.
 CLAIMS = 3
+# GitHub takes 64 KiB for an issue: the report has all of it.
+LETTERS = 2000
+
+
+def read(path):
+    """The claims of a run, as (subject, claim, outcome, reason)."""
+    claims = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
+    about = lambda claim: " ".join(filter(None, (claim.get("cloud"), claim["subject"])))
+    return [(about(claim), claim["claim"], claim["outcome"], claim.get("reason", "")) for claim in claims]
+
+
+def plain(text):
+    """Text that is neither markup nor mention, wherever it came from."""
+    text = re.sub(r"[|*_`\[\]\\~#@]", lambda found: f"&#{ord(found[0])};", escape(" ".join(text.split())))
+    return f"<code>{text}</code>" if text else ""
+
+
+def fenced(text):
+    """Text with its lines; the fence is longer than any in it."""
+    if len(text) > LETTERS:
+        text = text[:LETTERS] + " …"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def cells(folder, clouds, operators):
@@ -31,8 +54,8 @@ def cells(folder, clouds, operators):
         for cloud in clouds:
             place = Path(folder) / f"verdict-{cloud}-{operator}"
             verdict = (place / "verdict").read_text().strip() if (place / "verdict").exists() else ""
-            junit = place / "junit.xml"
-            failed = [claim for claim in read(junit) if claim[2] == "failed"] if junit.exists() else []
+            report = place / "report.json"
+            failed = [claim for claim in read(report) if claim[2] == "failed"] if report.exists() else []
             found[f"{cloud} {operator}"] = (verdict or NONE, failed)
     return found
 

@@ -4,12 +4,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from scripts import JUNIT, SCRIPTS, outputs, run, stand_in
+from scripts import REPORT, SCRIPTS, outputs, run, stand_in
 
 # Says its arguments, and leaves a report as the harness does.
 REPORTS = f"""printf '<%s>' "$@" >"$SEEN"
 while [ "$1" != --report ]; do shift; done
-mkdir "$2/e2e-1" && cp {JUNIT} "$2/e2e-1/junit.xml"
+mkdir "$2/e2e-1" && cp {REPORT} "$2/e2e-1/report.json"
 """
 
 
@@ -28,10 +28,10 @@ class Conformance(unittest.TestCase):
         for code, verdict in ((0, "passed"), (1, "failed"), (2, "unproven")):
             done, told = self.conformance(f"{REPORTS}exit {code}")
             self.assertEqual((done.returncode, told["verdict"]), (0, verdict), done.stderr)
-            self.assertTrue((Path(told["report"]) / "junit.xml").exists())
+            self.assertTrue((Path(told["report"]) / "report.json").exists())
 
     def test_without_a_report_or_with_another_code_there_is_no_verdict(self):
-        for script in ("exit 0", "exit 1", "exit 2", "exit 101", f"{REPORTS}exit 101"):
+        for script in ("exit 0", "exit 1", "exit 2", "exit 3", "exit 101", f"{REPORTS}exit 4", f"{REPORTS}exit 101"):
             done, told = self.conformance(script)
             self.assertEqual((done.returncode, told.get("verdict")), (1, None), script)
             self.assertIn("::error title=trinity-e2e has no verdict::", done.stdout)

@@ -7,9 +7,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from scripts import JUNIT, SCRIPTS, run, stand_in
+from scripts import REPORT, SCRIPTS, run, stand_in
 
-from regression import LABEL, TITLE, body, cells
+from regression import LABEL, TITLE, body, cells, fenced, plain, read
 
 # Notes what it is called with, and has the issues of a file.
 GH = """printf '%s ' "$@" >>"$FOLDER/calls"; echo >>"$FOLDER/calls"
@@ -35,7 +35,7 @@ class Regression(unittest.TestCase):
             place.mkdir(parents=True)
             (place / "verdict").write_text(f"{verdict}\n")
             if verdict:
-                shutil.copy(JUNIT, place)
+                shutil.copy(REPORT, place)
         env = stand_in(self.folder, "gh", GH)
         env |= {"FOLDER": str(self.folder), "CLOUDS": '["aws", "gcp"]', "OPERATORS": '["2.4.1"]', "RUN": "https://run/1"}
         done = run(sys.executable, SCRIPTS / "regression.py", self.folder / "verdicts", argument, env=env)
@@ -86,6 +86,17 @@ class Regression(unittest.TestCase):
         self.assertEqual(calls, [])
         self.assertIn("| gcp 2.4.1 | **unproven** |", text)
         self.assertIn("no regression, and no pass", text)
+
+    def test_claims_have_their_clouds_and_causes_their_lines(self):
+        claims = {claim[1]: claim for claim in read(REPORT)}
+        self.assertEqual([claim[2] for claim in claims.values()], ["passed", "failed", "not-run", "failed", "unproven"])
+        subject, _, _, cause = claims["root and all its applications are Synced and Healthy"]
+        self.assertEqual(subject, "aws platform")
+        self.assertTrue(cause.splitlines()[2].startswith("  next: "), cause)
+
+    def test_text_of_others_is_no_markup(self):
+        self.assertEqual(plain("a|b <b> @me `c`"), "<code>a&#124;b &lt;b&gt; &#64;me &#96;c&#96;</code>")
+        self.assertTrue(fenced("```\nescaped").startswith("````text\n"))
 
     def test_a_bad_night_fits_into_an_issue(self):
         clouds, operators = ["aws", "gcp", "azure"], ["0.20.4", "2.4.1", "2.9.0"]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent.parent
-JUNIT = Path(__file__).with_name("junit.xml")
+REPORT = Path(__file__).with_name("report.json")
 sys.path.insert(0, str(SCRIPTS))
 
 

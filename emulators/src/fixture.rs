@@ -103,8 +103,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it; the declared secrets are there.
+    /// Starts it with the example's declaration; the declared secrets are there.
     pub async fn start(cloud: &str) -> Self {
+        Self::declaring(cloud, &seed::example(cloud)).await
+    }
+
+    /// Starts it with a declaration.
+    pub async fn declaring(cloud: &str, declaration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| -> PathBuf {
             let path = folder.path().join(name);
@@ -113,7 +118,7 @@ impl Gateway {
         };
         let minted = authority::mint("test").unwrap();
         let authority = Pair { certificate: file("ca.crt", &minted.certificate), key: file("ca.key", &minted.key) };
-        let cloud = Cloud::read(cloud, &file("declared.yaml", &seed::example(cloud))).unwrap();
+        let cloud = Cloud::read(cloud, &file("declared.yaml", declaration)).unwrap();
         let (url, jwks) = cloud.issuer(&"0".repeat(32));
         let probe = Probe {
             gateway: std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(),

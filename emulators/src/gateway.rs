@@ -121,6 +121,14 @@ impl Bound {
         Ok(Self { gateway, acceptor: TlsAcceptor::from(Arc::new(tls)), https, plain, control })
     }
 
+    /// Address of the TLS listener; its port is the one that was found when the configured one was 0.
+    ///
+    /// # Errors
+    /// When the listener has none.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.https.local_addr().attempting(|| "tell the gateway's address".into())
+    }
+
     /// Serves until the process ends. `READY=1` goes to `$NOTIFY_SOCKET`.
     ///
     /// # Errors

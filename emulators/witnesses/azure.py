@@ -32,11 +32,13 @@ from azure.mgmt.keyvault import KeyVaultManagementClient  # noqa: E402
 
 TENANT = "22222222-2222-4222-8222-222222222222"
 SUBSCRIPTION = "33333333-3333-4333-8333-333333333333"
-GROUP = "trinity-dev"
+GROUP = "trinity-canaries"
 LOCATION = "eastus"
 AUTHORITY = f"https://login.microsoftonline.com/{TENANT}"
-VAULT = "https://trinity-dev-azure.vault.azure.net"
-POLICIES = "https://trinity-dev-policies.vault.azure.net"
+# The platform's own vault, and those that are beside it whatever the platform declares.
+OWN = "https://trinity-dev-azure.vault.azure.net"
+VAULT = "https://trinity-canaries.vault.azure.net"
+POLICIES = "https://trinity-canary-policies.vault.azure.net"
 
 PLATFORM = ("11111111-1111-4111-8111-111111111111", "external-secrets:external-secrets")
 CANARY = ("11111111-1111-4111-8111-000000000001", "default:default")
@@ -89,7 +91,7 @@ def not_exchanged(identity, code, **changes):
 
 @claim("azure-a-federated-token-reads-the-platforms-secret")
 def a_federated_token_reads_the_platforms_secret():
-    expect(secrets(PLATFORM).get_secret("provider-test-secret").value == VALUES["provider_test"], "another value")
+    expect(secrets(PLATFORM, OWN).get_secret("provider-test-secret").value == VALUES["provider_test"], "another value")
 
 
 @claim("azure-msal-exchanges-a-federated-token-as-the-older-path-of-eso")
@@ -104,7 +106,7 @@ def msal_exchanges_a_federated_token_as_the_older_path_of_eso():
     expect(claims["aud"] == "https://vault.azure.net" and claims["appid"] == client, claims)
     # The older library asks at once with a token, for version 7.0 and with a slash at the end.
     response = requests.get(
-        f"{VAULT}/secrets/provider-test-secret/?api-version=7.0",
+        f"{OWN}/secrets/provider-test-secret/?api-version=7.0",
         headers={"Authorization": f"Bearer {answer['access_token']}"},
         timeout=30,
     )

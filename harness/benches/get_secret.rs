@@ -184,7 +184,7 @@ async fn gcp(folder: &Path) -> Server {
 }
 
 async fn azure(folder: &Path) -> Server {
-    let (login, host) = ("login.microsoftonline.com", "trinity-dev-azure.vault.azure.net");
+    let (login, host) = ("login.microsoftonline.com", "trinity-canaries.vault.azure.net");
     let (child, client, token) = emulator(Cloud::Azure, &[login, host], folder);
     let tenant = "22222222-2222-4222-8222-222222222222";
     let form = format!(

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
     path::PathBuf,
 };
 
@@ -26,7 +25,7 @@ use trinity_emulators::{
 use crate::{
     backend::Place,
     failure::{Attempt, Failure, Result},
-    workspace,
+    folder, workspace,
     world::{Cloud, bringup::write, declared::declaration},
 };
 
@@ -79,10 +78,11 @@ impl Alone {
                 format!("play the metadata server on {address}"),
                 "other machines could reach it, and nobody but this one shall",
             )
-            .next("use a loopback address, or 169.254.169.254 in a network namespace of your own"));
+            .next("use a loopback address, or 169.254.169.254 in a network namespace of your own")
+            .misused());
         }
         // Keys and values will be in it.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).attempting(|| self.what("make"))?;
+        folder::private(&self.folder).attempting(|| self.what("make"))?;
         let folder = self.folder.canonicalize().attempting(|| self.what("resolve"))?;
         let path = |name: &str| folder.join(name);
         let seed = match &self.seed {

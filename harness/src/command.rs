@@ -66,17 +66,27 @@ impl Run {
     /// # Errors
     /// When it cannot be started or does not exit with 0: the command line, the status, the time it took and the end
     /// of its output, without secrets.
-    pub async fn output(mut self) -> Result<Vec<u8>> {
+    pub async fn output(self) -> Result<Vec<u8>> {
+        self.answer().await?
+    }
+
+    /// The same, with a refusal of the program itself as an answer. The outer error is that it did not run, or not to its end.
+    ///
+    /// # Errors
+    /// When it cannot be started, or was killed.
+    pub async fn answer(mut self) -> Result<Result<Vec<u8>>> {
         let attempted = format!("run `{}`", self.redact(&self.story));
         let begun = Instant::now();
         let output = self.command.output().await.map_err(|e| Failure::new(&attempted, e))?;
         if output.status.success() {
-            return Ok(output.stdout);
+            return Ok(Ok(output.stdout));
         }
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(QUOTE)..]).into_owned();
         let seconds = begun.elapsed().as_secs_f64();
-        Err(Failure::new(attempted, format!("{} after {seconds:.1} s\n{}", output.status, self.redact(text.trim()))))
+        let seen = format!("{} after {seconds:.1} s\n{}", output.status, self.redact(text.trim()));
+        let failure = Failure::new(attempted, seen);
+        if output.status.code().is_some() { Ok(Err(failure)) } else { Err(failure) }
     }
 
     /// Runs the command and returns its standard output as text, without white space around it.
@@ -98,6 +108,15 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_an_answer_and_a_death_is_none() {
+        let shell = |script: &str| Run::new("sh").args(["-c", script]).answer();
+        assert_eq!(shell("echo a").await.unwrap().unwrap(), b"a\n");
+        assert!(shell("exit 3").await.unwrap().is_err());
+        assert!(shell("kill -9 $$").await.is_err());
+        assert!(Run::new("/nonexistent/program").answer().await.is_err());
+    }
 
     #[tokio::test]
     async fn a_failure_tells_the_story_without_the_secret() {

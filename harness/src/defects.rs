@@ -81,13 +81,22 @@ pub fn of_world(lock: &Lock, operator: &str, clouds: &[Cloud]) -> Result<Vec<Def
 pub fn explain(verdicts: &mut [Verdict], defects: &[Defect]) {
     for verdict in verdicts {
         let Outcome::Failed(why) = &mut verdict.outcome else { continue };
-        let tests = |defect: &&Defect| {
-            let test = defect.shown_by.as_deref().and_then(|shown| shown.split_once("::"));
-            test.is_some_and(|(_, test)| why.contains(&format!("{test}::")))
-        };
-        let met: String = defects.iter().filter(tests).map(|defect| format!("\nknown upstream: {defect}")).collect();
+        let met = told(defects, |test| why.contains(&format!("{test}::")));
         why.push_str(&met);
     }
+}
+
+/// What is to be added to the failure of a test: the defects that show in it.
+pub fn met(defects: &[Defect], test: &str) -> String {
+    told(defects, |shows| shows == test)
+}
+
+fn told(defects: &[Defect], failed: impl Fn(&str) -> bool) -> String {
+    let shows = |defect: &&Defect| {
+        let test = defect.shown_by.as_deref().and_then(|shown| shown.split_once("::"));
+        test.is_some_and(|(_, test)| failed(test))
+    };
+    defects.iter().filter(shows).map(|defect| format!("\nknown upstream: {defect}")).collect()
 }
 
 #[cfg(test)]

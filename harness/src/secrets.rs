@@ -78,11 +78,11 @@ impl At {
         };
         let file = folder.join(PLACE);
         let attempted = || format!("find the cloud that is played for {}", folder.display());
-        let text = std::fs::read(&file).attempting(attempted)?;
+        let text = std::fs::read(&file).attempting(attempted).map_err(Failure::misused)?;
         let place: Place = serde_json::from_slice(&text).attempting(attempted)?;
         match place.cloud.name() == self.cloud.name() {
             true => Ok(place),
-            false => Err(Failure::new(attempted(), format!("{} is played there", place.cloud.name()))),
+            false => Err(Failure::new(attempted(), format!("{} is played there", place.cloud.name())).misused()),
         }
     }
 }
@@ -157,11 +157,11 @@ fn read(file: &PathBuf) -> Result<BTreeMap<String, String>> {
             std::io::stdin().read_to_string(&mut text).attempting(attempted)?;
             text
         }
-        _ => std::fs::read_to_string(file).attempting(attempted)?,
+        _ => std::fs::read_to_string(file).attempting(attempted).map_err(Failure::misused)?,
     };
     // The error quotes the place and not the values.
     serde_yaml::from_str(&text).map_err(|e| {
         let place = e.location().map_or_else(String::new, |at| format!(" at line {}", at.line()));
-        Failure::new(attempted(), format!("it is no mapping from names to texts{place}"))
+        Failure::new(attempted(), format!("it is no mapping from names to texts{place}")).misused()
     })
 }

@@ -8,12 +8,14 @@ use std::{
 
 use futures::future::join_all;
 use kube::Client;
+use tracing::info;
 
 use crate::{
     cluster::embedded::preflight,
     components::{Product, Store},
     failure::{Attempt, Result},
-    gitops::{render::Renderer, roots::Roots},
+    gitops::{rendered::Rendered, roots::Roots},
+    interrupt::uninterrupted,
     judge::{
         cause::{Cause, Kind},
         metrics,
@@ -21,10 +23,25 @@ use crate::{
         waves,
     },
     report::{self, Phases, conclusion, junit, terminal},
-    run::{Subject, tidy},
-    trial::{planted, uninterrupted, values},
-    world::{Cloud, Description, Engine, Parts, Run, World, bringup::Wish, ownership::Estate},
+    sbom,
+    subject::Subject,
+    trial::{planted, values},
+    world::{Cloud, Description, Engine, Parts, Run, World, bringup::Wish, ownership::Estate, sweep},
 };
+
+/// Removes what killed runs have left, and says so.
+///
+/// # Errors
+/// What could not be removed.
+pub fn tidy(estate: &Estate, store: &Store) -> Result<()> {
+    for name in sweep::sweep(estate, sweep::Which::Abandoned)? {
+        info!("removed what was left of {name}");
+    }
+    for name in store.cache().sweep()? {
+        info!("removed the half-made artifact {name}");
+    }
+    Ok(())
+}
 
 /// What worlds need of their run.
 pub struct Site<'a> {
@@ -34,8 +51,10 @@ pub struct Site<'a> {
     store: &'a Store,
     /// What worlds are made from.
     pub(crate) parts: &'a Parts,
+    /// The platform.
+    pub(crate) rendered: &'a Rendered,
     /// The run.
-    run: &'a str,
+    pub(crate) run: &'a str,
     /// Socket of the Prometheus behind Grafana Cloud.
     engine: &'a Path,
 }
@@ -76,17 +95,19 @@ impl Trials<'_> {
             let run = run.id();
             let report = report::folder(self.report, run)?;
             phases.next("components");
-            let parts = uninterrupted(async {
+            let (parts, rendered) = uninterrupted(async {
                 let parts = Parts::find(store, self.operator, &self.subject.pinned, self.next).await?;
                 self.subject.complete(parts, store).await
             })
             .await?;
+            sbom::of_worlds(store, &parts)?.write(&report)?;
             let headline = headline(&parts);
             terminal::print(&headline);
             phases.next("metrics");
             let engine = uninterrupted(Engine::start(&estate, &parts.prometheus, run, &report)).await?;
             phases.next(self.phase);
-            let site = Site { estate: &estate, store, parts: &parts, run, engine: engine.socket() };
+            let site =
+                Site { estate: &estate, store, parts: &parts, rendered: &rendered, run, engine: engine.socket() };
             let works = clouds.iter().map(async |cloud| {
                 let folder = report.join(cloud.name());
                 std::fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
@@ -98,7 +119,7 @@ impl Trials<'_> {
             };
             phases.next("report");
             engine.stop().await?;
-            let verdicts = verdicts(&parts, done);
+            let verdicts: Vec<Verdict> = rendered.verdicts().chain(verdicts(&parts, done)).collect();
             junit::write(&report.join("junit.xml"), &[], &verdicts, &parts.provenance)?;
             Ok(conclusion::print(&headline, &report, &verdicts, &phases.end()))
         })
@@ -109,12 +130,12 @@ impl Trials<'_> {
 }
 
 impl Site<'_> {
-    /// What renders the platform of a world of the run, with all charts that the run has.
+    /// The platform of a world whose files were changed.
     ///
     /// # Errors
-    /// When the platform's settings cannot be read.
-    pub async fn renderer(&self, world: &Description) -> Result<Renderer> {
-        self.parts.renderer(self.store, world).await
+    /// As those of [`Wish::rendered`].
+    pub async fn rendered_copy(&self, wish: &Wish) -> Result<Rendered> {
+        wish.rendered(self.store, self.parts.operator.cell()).await
     }
 
     /// Does `work` in a new world, which is gone then. The work is given the world's secret values.
@@ -140,12 +161,13 @@ impl Site<'_> {
         done
     }
 
-    /// Brings the platform up; its roots, or the cause why not.
+    /// Brings the platform up, which is as it was rendered; its roots, or the cause why not.
     ///
     /// # Errors
     /// When Argo CD or the cloud could not be set up.
     pub async fn up(
         &self,
+        rendered: &Rendered,
         world: &Description,
         client: &Client,
         values: &BTreeMap<String, String>,
@@ -161,7 +183,7 @@ impl Site<'_> {
         {
             return Ok(Err(cause));
         }
-        Ok(match waves::verdict(self.store, self.parts, world, client).await?.outcome {
+        Ok(match waves::verdict(rendered, world, client).await?.outcome {
             Outcome::Failed(why) => Err(Cause::new(Kind::Ordering, why)),
             _ => Ok(roots),
         })

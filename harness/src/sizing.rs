@@ -1,7 +1,7 @@
 //! Whether a platform has room on its nodes, told before anything runs. Pods that an operator makes of its own kinds are
 //! known to a running cluster only.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use k8s_openapi::api::core::v1::PodSpec;
@@ -13,7 +13,7 @@ use crate::{
     failure::{Attempt, Result},
     gitops::{argocd, manifest},
     judge::capacity::{Demand, Fit, Requests},
-    run::{Job, Subject},
+    subject::{Job, Subject},
     world::{Cloud, nodes::Asked},
 };
 
@@ -38,10 +38,10 @@ struct Workload {
     requests: Requests,
 }
 
-/// Prints what each cloud's cluster needs; true when all have enough.
+/// Prints what each cloud's cluster needs, and what could not be counted; true when all have enough.
 ///
 /// # Errors
-/// When the platform cannot be rendered.
+/// When the platform's roots cannot be read, or a Pod has a request that is no quantity.
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform, nodes } = question.clone();
     let subject = Subject::find(store, &Job { clouds, platform, nodes, ..Job::default() }).await?;
@@ -53,12 +53,13 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let installed = store.obtain(&store.lock.argocd()?.files).await?.path.join(argocd::MANIFESTS);
     let text = std::fs::read_to_string(&installed).attempting(|| format!("read {}", installed.display()))?;
     let installed = manifest::parse(&text, "Argo CD")?;
-    let (renderer, abroad) = subject.renderer(store, vec![operator.archive().archive], cell).await?;
+    let rendered = subject.rendered(store, cell).await?;
     let mut enough = true;
     for cloud in &subject.clouds {
-        let root = subject.root(*cloud, cell)?;
         let mut workloads = Vec::new();
-        let mut notes: Vec<String> = abroad.of(*cloud).collect();
+        let unrendered = rendered.unrendered(*cloud);
+        let mut notes: Vec<String> =
+            unrendered.map(|(declared, why)| format!("{}: {}", declared.name(), why.on_one_line())).collect();
         let mut add = |objects: &[DynamicObject], namespace: &str| -> Result<()> {
             for object in objects {
                 workloads.extend(workload(object, namespace)?);
@@ -67,7 +68,7 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
             Ok(())
         };
         add(&installed, argocd::NAMESPACE)?;
-        for application in renderer.applications(&root).await? {
+        for application in rendered.applications(*cloud) {
             add(&application.objects, &application.namespace)?;
         }
         let nodes = subject.nodes(*cloud)?;
@@ -114,12 +115,11 @@ fn demands(workload: &Workload) -> impl Iterator<Item = Demand> {
     std::iter::repeat_n(demand, count.unwrap_or(1))
 }
 
-/// The Pods that an object makes.
-fn workload(object: &DynamicObject, namespace: &str) -> Result<Option<Workload>> {
-    let (group, kind) = kind(object);
+/// What Pods of an object are, and how many there are; one on each node when there is no number.
+fn pods(object: &DynamicObject) -> Option<(&Value, Option<usize>)> {
     let spec = &object.data["spec"];
     let number = |field: &str| spec[field].as_u64().and_then(|number| usize::try_from(number).ok());
-    let (pod, count) = match (group, kind) {
+    Some(match kind(object) {
         ("apps", "Deployment" | "ReplicaSet" | "StatefulSet") | ("", "ReplicationController") => {
             (&spec["template"]["spec"], Some(number("replicas").unwrap_or(1)))
         }
@@ -129,9 +129,14 @@ fn workload(object: &DynamicObject, namespace: &str) -> Result<Option<Workload>>
             (&spec["template"]["spec"], Some(number("completions").map_or(parallel, |all| all.min(parallel))))
         }
         ("", "Pod") => (spec, Some(1)),
-        _ => return Ok(None),
-    };
-    let name = name(object, namespace);
+        _ => return None,
+    })
+}
+
+/// The Pods that an object makes.
+fn workload(object: &DynamicObject, namespace: &str) -> Result<Option<Workload>> {
+    let Some((pod, count)) = pods(object) else { return Ok(None) };
+    let ((_, kind), name) = (kind(object), name(object, namespace));
     let attempted = || format!("size {kind} {name}");
     let pod: PodSpec = serde_json::from_value(quantities(pod.clone())).attempting(attempted)?;
     let requests = Requests::of(&pod).attempting(attempted)?;
@@ -141,12 +146,22 @@ fn workload(object: &DynamicObject, namespace: &str) -> Result<Option<Workload>>
 /// Why the Pods of an object are not counted, or not as it may have them.
 fn note(object: &DynamicObject) -> Option<String> {
     let why = match kind(object) {
-        ("autoscaling", "HorizontalPodAutoscaler") => "replicas count as their workload says",
-        ("batch", "CronJob") => "its Pods come and go",
-        ("argoproj.io", "ApplicationSet") => "what it generates is known to a running cluster only",
-        _ => return None,
+        ("autoscaling", "HorizontalPodAutoscaler") => "replicas count as their workload says".into(),
+        ("batch", "CronJob") => "its Pods come and go".into(),
+        ("argoproj.io", "ApplicationSet") => "what it generates is known to a running cluster only".into(),
+        _ => format!("its Pods request {}, too", others(pods(object)?.0)?),
     };
     Some(format!("{} {}: {why}", kind(object).1, name(object, "")))
+}
+
+/// What a Pod requests beside CPU and memory, for example a part of a node's disk; nothing when it does not.
+fn others(pod: &Value) -> Option<String> {
+    let lists = ["containers", "initContainers"].into_iter().filter_map(|list| pod[list].as_array());
+    let resources =
+        lists.flatten().flat_map(|container| ["requests", "limits"].map(|list| &container["resources"][list]));
+    let names = resources.filter_map(Value::as_object).flat_map(|list| list.keys().map(String::as_str));
+    let names: BTreeSet<&str> = names.filter(|name| !["cpu", "memory"].contains(name)).collect();
+    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Group and kind.
@@ -225,6 +240,13 @@ mod tests {
             "metadata": {"name": "a", "namespace": "b"}}));
         let told = note(&autoscaler).unwrap();
         assert!(told.starts_with("HorizontalPodAutoscaler b/a: "), "{told}");
+        let pod = |resources: Value| {
+            note(&object(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                "spec": {"containers": [{"name": "c", "resources": resources}]}})))
+        };
+        assert_eq!(pod(json!({"requests": {"cpu": "1", "memory": "1Gi"}})), None);
+        let disk = pod(json!({"requests": {"cpu": "1"}, "limits": {"ephemeral-storage": "1Gi"}}));
+        assert_eq!(disk.as_deref(), Some("Pod p: its Pods request ephemeral-storage, too"));
     }
 
     #[test]

@@ -1,23 +1,52 @@
 //! The suites: compiled while a world comes up, run by nextest against it.
 
+pub mod choice;
+pub mod flake;
+
+pub use choice::Choice;
+
 use std::{
+    collections::BTreeMap,
     fs,
-    io::IsTerminal,
     path::{Path, PathBuf},
 };
 
 use quick_junit::TestCase;
+use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::{
     cargo,
     failure::{Attempt, Failure, Result},
-    report::{junit, terminal::show},
+    report::{junit, screen::Screen, terminal::show},
+    workspace,
     world::Description,
 };
 
 /// nextest's exit code for "tests ran and some failed".
 const FAILED: i32 = 100;
+
+/// The names of all suites, sorted: the files of `suites/tests`.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names() -> Result<Vec<String>> {
+    let folder = workspace().join("suites/tests");
+    let files = fs::read_dir(&folder).attempting(|| format!("find the suites in {}", folder.display()))?;
+    let files = files.flatten().map(|file| file.path()).filter(|file| file.extension().is_some_and(|e| e == "rs"));
+    let mut names: Vec<String> = files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// How a call of nextest went.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// Number of tests.
+    pub tests: usize,
+    /// Those that failed, with what each has said.
+    pub failed: Vec<String>,
+}
 
 /// The suites and the program that runs them.
 #[derive(Clone, Debug)]
@@ -52,46 +81,89 @@ impl Suites {
     /// What the compiler says.
     pub async fn compile(&self, temporary: &Path) -> Result<()> {
         let attempted = || "compile the suites".to_owned();
-        let output = self.nextest().arg("--no-run").env("TMPDIR", temporary).output().await.attempting(attempted)?;
+        let output =
+            self.nextest("run").arg("--no-run").env("TMPDIR", temporary).output().await.attempting(attempted)?;
         if output.status.success() {
             return Ok(());
         }
         Err(Failure::new(attempted(), String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Runs those of the compiled suites that `filter` (nextest's language) selects against a world, and tells which of them
-    /// failed, with what each has said. All of it is printed, too.
+    /// Whether any of the suites' tests is among those that `filter` (nextest's language) selects. Compiles the suites for it, as
+    /// [`Self::compile`] does.
+    ///
+    /// # Errors
+    /// What the compiler says, or when nextest does not tell.
+    pub async fn have(&self, filter: &str, temporary: &Path) -> Result<bool> {
+        #[derive(Deserialize)]
+        struct Listed {
+            #[serde(rename = "rust-suites")]
+            suites: BTreeMap<String, Cases>,
+        }
+        #[derive(Deserialize)]
+        struct Cases {
+            testcases: BTreeMap<String, Case>,
+        }
+        #[derive(Deserialize)]
+        struct Case {
+            #[serde(rename = "filter-match")]
+            matched: Match,
+        }
+        #[derive(Deserialize)]
+        struct Match {
+            status: String,
+        }
+        let attempted = || "list the suites' tests".to_owned();
+        let mut command = self.nextest("list");
+        command.args(["--message-format", "json", "--filterset", filter]).env("TMPDIR", temporary);
+        let output = command.output().await.attempting(attempted)?;
+        if !output.status.success() {
+            return Err(Failure::new(attempted(), String::from_utf8_lossy(&output.stderr)));
+        }
+        let listed: Listed = serde_json::from_slice(&output.stdout).attempting(attempted)?;
+        Ok(listed
+            .suites
+            .values()
+            .flat_map(|suite| suite.testcases.values())
+            .any(|case| case.matched.status == "matches"))
+    }
+
+    /// Runs those of the compiled suites' tests that `filter` (nextest's language) selects against a world, and tells how it went.
+    /// What they say is printed, too.
     ///
     /// # Errors
     /// When they could not be run.
-    pub async fn run(&self, world: &Description, filter: &str) -> Result<Vec<String>> {
+    pub async fn run(&self, world: &Description, filter: &str) -> Result<Ran> {
         let attempted = || "run the suites".to_owned();
-        let mut command = self.nextest();
+        let mut command = self.nextest("run");
         command.env("TRINITY_WORLD", world.folder.join("world.json"));
-        // The cases of the other clouds have worlds of their own.
-        command.args(["--filterset", &format!("test(/::case_[0-9]+_{}$/) and {filter}", world.cloud)]);
+        // That no test has a chosen name is no error of one world alone: the caller counts.
+        command.args(["--no-tests", "pass", "--filterset", filter]);
         // A claim that fails says what was seen; where in the test it stands is in the message too.
         command.env("RUST_BACKTRACE", "0");
         // What they say is remembered, as all that is shown.
-        let color = if std::io::stderr().is_terminal() { "always" } else { "never" };
+        let color = if Screen::find() == Screen::Coloured { "always" } else { "never" };
         let status = show(command.args(["--color", color])).await.attempting(attempted)?;
         match status.code() {
-            Some(0) => Ok(Vec::new()),
-            Some(FAILED) => self.failed(),
+            Some(0 | FAILED) => self.ran(),
             _ => Err(Failure::new(attempted(), format!("nextest ended with {status}"))),
         }
     }
 
-    /// The tests that failed, by nextest's own report.
-    fn failed(&self) -> Result<Vec<String>> {
+    /// How it went, by nextest's own report; without tests there is none.
+    fn ran(&self) -> Result<Ran> {
+        if !self.junit.exists() {
+            return Ok(Ran::default());
+        }
         let report = junit::read(&self.junit)?;
-        Ok(report.test_suites.iter().flat_map(|suite| &suite.test_cases).filter_map(failure).collect())
+        let cases: Vec<&TestCase> = report.test_suites.iter().flat_map(|suite| &suite.test_cases).collect();
+        Ok(Ran { tests: cases.len(), failed: cases.into_iter().filter_map(failure).collect() })
     }
 
-    fn nextest(&self) -> Command {
+    fn nextest(&self, task: &str) -> Command {
         let mut command = cargo::command(&self.nextest);
         command
-            .args(["nextest", "run", "--package", "suites", "--release", "--cargo-quiet", "--profile", "e2e"])
+            .args(["nextest", task, "--package", "suites", "--release", "--cargo-quiet", "--profile", "e2e"])
             .arg("--config-file")
             .arg(&self.config);
         command
@@ -100,9 +172,5 @@ impl Suites {
 
 /// A test that failed, and its panic's message.
 fn failure(case: &TestCase) -> Option<String> {
-    let said = match junit::said(&case.status)? {
-        "" => "it says nothing",
-        said => said,
-    };
-    Some(format!("{}: {said}", case.name.as_str()))
+    Some(format!("{}: {}", case.name.as_str(), junit::said(&case.status)?))
 }

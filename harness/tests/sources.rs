@@ -295,6 +295,25 @@ async fn an_optional_image_that_nobody_has_is_told_and_the_others_are_had() {
     assert!(failure.contains("some/app:2") && failure.contains("404"), "{failure}");
 }
 
+#[tokio::test]
+async fn what_is_on_demand_is_got_when_it_is_named() {
+    let folder = TempDir::new().unwrap();
+    let address = serve(Shelf::default()).await;
+    let (always, on_demand) = ("example.com/a:1", format!("{address}/some/app:1"));
+    let image = format!("[[image]]\nreference = \"{on_demand}\"\nlicence = \"MIT\"\non_demand = true\n");
+    let head = head().replace(always, &format!("{address}/some/app:2"));
+    let options = Options { cache: Some(folder.path().to_owned()), mirror: None };
+    let store =
+        Store::with(toml::from_str::<Lock>(&format!("component = []\n{image}{head}")).unwrap(), options).unwrap();
+    let got = async |names: &[String]| {
+        let outcomes = store.fetch(names).await.unwrap();
+        outcomes.into_iter().map(|(name, outcome)| (name, outcome.ok())).collect::<Vec<_>>()
+    };
+    // The server does not have this one; what matters is that nothing else is asked for.
+    assert_eq!(got(&[]).await, [(format!("{address}/some/app:2"), None)]);
+    assert_eq!(got(std::slice::from_ref(&on_demand)).await, [(on_demand.clone(), Some(Origin::Pull))]);
+}
+
 /// What is built from this workspace has the workspace's version.
 #[test]
 fn members_of_the_workspace_have_its_version() {

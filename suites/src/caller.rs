@@ -25,8 +25,8 @@ pub const SECRET: &str = "trinity-denial";
 pub const RIGHT: &str = "denial-reader";
 /// Name of the service account of every caller.
 pub const READER: &str = "reader";
-/// The platform's vault, where there are vaults.
-const VAULT: &str = "trinity-dev-azure";
+/// Vault of what denials need, where there are vaults.
+const VAULT: &str = "trinity-canaries";
 const STORE: &str = "store";
 const WANTED: &str = "wanted";
 const KEY: &str = "value";

@@ -57,8 +57,8 @@ impl State {
     /// Azure's vault.
     pub const fn vault(self) -> &'static str {
         match self {
-            Self::Protected => "trinity-dev-protected",
-            _ => "trinity-dev-lifecycle",
+            Self::Protected => "trinity-lifecycle-locked",
+            _ => "trinity-lifecycle",
         }
     }
 }

@@ -61,9 +61,7 @@ impl Tenant {
         for secret in declared.azurerm_key_vault_secret.values() {
             let attempted = format!("give the secret {} its value", secret.name);
             let vault = declared
-                .azurerm_key_vault
-                .values()
-                .find(|v| v.id(&self.subscription).eq_ignore_ascii_case(&secret.key_vault_id))
+                .vault(&secret.key_vault_id, &self.subscription)
                 .ok_or_else(|| Error::new(attempted.clone(), "its vault is not declared"))?;
             let value = seed::value(&secret.value, &secret.name, values)?;
             let body = json!({"value": value, "contentType": secret.content_type, "tags": secret.tags});
@@ -85,28 +83,29 @@ impl Tenant {
         self.call(token, "PUT", &host, &path, body).await?.body(&attempted).map(|_| ())
     }
 
-    /// The current value of a secret of the platform.
+    /// The current value of a secret.
     pub(super) async fn value(&self, name: &str) -> Result<String> {
-        let said = self.at_platform("GET", name, &Value::Null).await?;
+        let said = self.at_its_vault("GET", name, &Value::Null).await?;
         Ok(said.body(&format!("read the secret {name}"))?["value"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// A new value of a secret of the platform.
+    /// A new value of a secret.
     pub(super) async fn put(&self, name: &str, value: &str) -> Result<()> {
-        let said = self.at_platform("PUT", name, &json!({"value": value})).await?;
+        let said = self.at_its_vault("PUT", name, &json!({"value": value})).await?;
         said.body(&format!("change the secret {name}")).map(|_| ())
     }
 
-    /// Deletes a secret of the platform; it can be recovered.
+    /// Deletes a secret; it can be recovered.
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
-        let said = self.at_platform("DELETE", name, &Value::Null).await?;
+        let said = self.at_its_vault("DELETE", name, &Value::Null).await?;
         said.body(&format!("delete the secret {name}")).map(|_| ())
     }
 
-    async fn at_platform(&self, method: &str, name: &str, body: &Value) -> Result<Said> {
+    async fn at_its_vault(&self, method: &str, name: &str, body: &Value) -> Result<Said> {
         let declared = self.declared();
-        let vault = declared.azurerm_key_vault.get(PLATFORM).ok_or_else(|| {
-            Error::new(format!("find the secret {name}"), format!("no vault is declared as {PLATFORM}"))
+        let vault = declared.vault_of(name, &self.subscription).ok_or_else(|| {
+            let seen = format!("it is declared in no vault, and no vault is declared as {PLATFORM}");
+            Error::new(format!("find the secret {name}"), seen)
         })?;
         let (_, token) = self.sign_in().await?;
         let (host, path) = place(vault, name);

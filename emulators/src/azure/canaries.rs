@@ -19,10 +19,10 @@ const SECRET: &str = "trinity-canary";
 const FORBIDDEN: &str = "forbidden";
 const ABSENT: &str = "trinity-absent";
 
-/// Hosts: where tokens come from, the vault with role assignments and the one with access policies.
+/// Hosts: where tokens come from, the canaries' vault with role assignments and the one with access policies.
 const LOGIN: &str = "login.microsoftonline.com";
-const VAULT: &str = "trinity-dev-azure.vault.azure.net";
-const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
+const VAULT: &str = "trinity-canaries.vault.azure.net";
+const POLICIES: &str = "trinity-canary-policies.vault.azure.net";
 
 /// Scopes.
 const SECRETS: &str = "https://vault.azure.net/.default";
@@ -131,10 +131,32 @@ async fn send(request: RequestBuilder, host: &str) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use crate::fixture::Gateway;
+    use crate::{fixture::Gateway, seed};
 
     #[tokio::test]
     async fn all_behave_through_the_gateway() {
         Gateway::start("azure").await.withstands_canaries(22).await;
+    }
+
+    #[tokio::test]
+    async fn all_behave_beside_a_platform_whose_vault_is_another() {
+        let example = seed::example("azure");
+        let (platform, beside) = example.split_once("\n---\n").unwrap();
+        let other = [
+            ("trinity-dev-azure", "payments"),
+            ("trinity-dev", "payments-group"),
+            ("eastus", "westeurope"),
+            ("  platform:\n    name: payments", "  payments:\n    name: payments"),
+        ];
+        let platform = other.into_iter().fold(platform.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        });
+        let gateway = Gateway::declaring("azure", &format!("{platform}\n---\n{beside}")).await;
+        gateway.withstands_canaries(22).await;
+        let control = gateway.control();
+        assert_eq!(control.secret("provider-test-secret").await.unwrap(), "value of provider_test");
+        let undeclared = control.secret("undeclared").await.unwrap_err().to_string();
+        assert!(undeclared.contains("no vault is declared as platform"), "{undeclared}");
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-/// Label of the vault that holds the platform's secrets; the control interface reads and writes there.
+/// Label of the vault in which the control interface reads and writes secrets that are not declared.
 pub const PLATFORM: &str = "platform";
 
 /// Most federated credentials of one identity.
@@ -217,6 +217,21 @@ impl Declared {
             }
         }
         Ok(())
+    }
+
+    /// The vault of this resource id.
+    pub(super) fn vault(&self, id: &str, subscription: &str) -> Option<&KeyVault> {
+        self.azurerm_key_vault.values().find(|vault| vault.id(subscription).eq_ignore_ascii_case(id))
+    }
+
+    /// The vault in which a secret of this name is declared, of several the first by the labels of the secrets; that of the
+    /// platform when it is declared there, or nowhere.
+    pub(super) fn vault_of(&self, name: &str, subscription: &str) -> Option<&KeyVault> {
+        let own = self.azurerm_key_vault.get(PLATFORM);
+        let secrets = self.azurerm_key_vault_secret.values().filter(|secret| secret.name.eq_ignore_ascii_case(name));
+        let vaults = || secrets.clone().filter_map(|secret| self.vault(&secret.key_vault_id, subscription));
+        let is_own = |vault: &&KeyVault| own.is_some_and(|own| own.name.eq_ignore_ascii_case(&vault.name));
+        vaults().find(is_own).or_else(|| vaults().next()).or(own)
     }
 
     /// The identity that has a client id.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::{CANARY, Cluster, DISABLED, PLATFORM, POLICIES, POWERLESS, UNBOUND, VAULT};
+use super::fixture::{CANARIES, CANARY, Cluster, DISABLED, PLATFORM, POLICIES, POWERLESS, UNBOUND, VAULT};
 use crate::{
     check::{ALL, Check, without},
     cloud::Cloud,
@@ -133,13 +133,13 @@ const ROWS: &[Row] = &[
         name: "missing binding",
         check: Check::Binding,
         code: "AADSTS70025",
-        attempt: |cluster| read_as(cluster, UNBOUND, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, UNBOUND, &Cluster::issued(of_canary), CANARIES, "trinity-canary"),
     },
     Row {
         name: "identity without permission",
         check: Check::Permission,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, POWERLESS, &Cluster::issued(of_canary), CANARIES, "trinity-canary"),
     },
     Row {
         name: "identity without access policy",
@@ -151,13 +151,13 @@ const ROWS: &[Row] = &[
         name: "permission on another secret",
         check: Check::Resource,
         code: "ForbiddenByRbac",
-        attempt: |cluster| read_as(cluster, CANARY, &Cluster::issued(of_canary), VAULT, "provider-test-secret"),
+        attempt: |cluster| read_as(cluster, CANARY, &Cluster::issued(of_canary), CANARIES, "forbidden"),
     },
     Row {
         name: "disabled identity",
         check: Check::Disabled,
         code: "AADSTS7000112",
-        attempt: |cluster| read_as(cluster, DISABLED, &Cluster::issued(of_canary), VAULT, "trinity-canary"),
+        attempt: |cluster| read_as(cluster, DISABLED, &Cluster::issued(of_canary), CANARIES, "trinity-canary"),
     },
     Row {
         name: "revoked mid-run",
@@ -226,8 +226,8 @@ fn the_journal_tells_no_permission_and_permission_elsewhere_apart() {
     let cluster = Cluster::new();
     let reason = |client| {
         let token = cluster.exchange(client, &Cluster::issued(of_canary), SECRETS).unwrap();
-        let path = "/secrets/provider-test-secret?api-version=7.6";
-        cluster.call(&token, "GET", VAULT, path, &Value::Null).note.reason.unwrap()
+        let path = "/secrets/forbidden?api-version=7.6";
+        cluster.call(&token, "GET", CANARIES, path, &Value::Null).note.reason.unwrap()
     };
     assert_eq!(reason(POWERLESS), "ForbiddenByRbac: no role of the caller has this action in this vault");
     assert_eq!(reason(CANARY), "ForbiddenByRbac: a role of the caller has this action, but for other secrets");

@@ -29,7 +29,8 @@ pub const UNBOUND: &str = "11111111-1111-4111-8111-000000000004";
 pub const LIFECYCLE: &str = "11111111-1111-4111-8111-000000000005";
 
 pub const VAULT: &str = "trinity-dev-azure.vault.azure.net";
-pub const POLICIES: &str = "trinity-dev-policies.vault.azure.net";
+pub const CANARIES: &str = "trinity-canaries.vault.azure.net";
+pub const POLICIES: &str = "trinity-canary-policies.vault.azure.net";
 pub const LOGIN: &str = "login.microsoftonline.com";
 pub const MANAGEMENT: &str = "management.azure.com";
 

@@ -117,7 +117,7 @@ pub fn confirmed(secrets: &[(Wanted, Seen)], fate: &str, word: Option<&str>) -> 
 }
 
 fn unconfirmed(seen: String) -> Failure {
-    Failure::new("delete the declared secrets", seen).next("repeat it with --confirm delete")
+    Failure::new("delete the declared secrets", seen).next("repeat it with --confirm delete").misused()
 }
 
 #[cfg(test)]

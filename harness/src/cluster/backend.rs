@@ -26,7 +26,9 @@ impl Backend {
     pub async fn choose(self, fix: bool) -> Result<Self> {
         if self == Self::Embedded {
             return match fix {
-                true => Err(Failure::new("fix Docker", "embedded clusters do not use it").next("add --backend kind")),
+                true => Err(Failure::new("fix Docker", "embedded clusters do not use it")
+                    .next("add --backend kind")
+                    .misused()),
                 false => Ok(self),
             };
         }

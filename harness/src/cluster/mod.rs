@@ -89,6 +89,15 @@ pub fn processes(hierarchies: &Hierarchies, folder: &Path, world: &str) -> Vec<i
     ids
 }
 
+/// The memory that the processes of the world in `folder` use now (bytes), if the kernel tells.
+pub fn memory_in_use(hierarchies: &Hierarchies, folder: &Path, world: &str) -> Option<u64> {
+    let groups = kind::groups(folder);
+    if groups.is_empty() {
+        return hierarchies.memory_in_use(world);
+    }
+    groups.iter().map(|group| hierarchies.memory_in_use_in(group)).sum()
+}
+
 /// The most memory that the processes of the world in `folder` have used (bytes), if the kernel tells. Where they are in
 /// several control groups, it is the sum of the most of each.
 pub fn memory_peak(hierarchies: &Hierarchies, folder: &Path, world: &str) -> Option<u64> {

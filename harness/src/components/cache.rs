@@ -33,6 +33,8 @@ pub enum Origin {
     Debian,
     /// The Python package index.
     PyPI,
+    /// The registry of npm.
+    Npm,
 }
 
 impl std::fmt::Display for Origin {
@@ -44,6 +46,7 @@ impl std::fmt::Display for Origin {
             Self::Build => "build",
             Self::Debian => "Debian",
             Self::PyPI => "PyPI",
+            Self::Npm => "npm",
         })
     }
 }
@@ -96,7 +99,12 @@ impl Cache {
                     .next("set XDG_CACHE_HOME to a folder that can be written")
             })?;
         }
-        Ok(Self { root })
+        Ok(Self::look(root))
+    }
+
+    /// The cache in `root` as it is, for somebody who only looks.
+    pub const fn look(root: PathBuf) -> Self {
+        Self { root }
     }
 
     /// Folder of everything that is in it.
@@ -217,18 +225,30 @@ impl Cache {
     /// # Errors
     /// When a folder cannot be removed.
     pub fn sweep(&self) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
+        let half_made = self.half_made()?;
+        for key in &half_made {
+            fs::remove_dir_all(self.root.join("making").join(key))
+                .attempting(|| format!("remove the half-made {key}"))?;
+        }
+        Ok(half_made)
+    }
+
+    /// Keys of what killed producers have left half made.
+    ///
+    /// # Errors
+    /// When a producer's lock cannot be read.
+    pub fn half_made(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join("making")).into_iter().flatten().flatten() {
             let key = entry.file_name().to_string_lossy().into_owned();
-            let attempted = || format!("remove the half-made {key}");
-            let lock = File::open(self.root.join("locks").join(&key)).attempting(attempted)?;
+            let lock = File::open(self.root.join("locks").join(&key));
+            let lock = lock.attempting(|| format!("see whether the half-made {key} is being made"))?;
             // A living producer holds the lock.
             if Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_ok() {
-                fs::remove_dir_all(entry.path()).attempting(attempted)?;
-                removed.push(key);
+                found.push(key);
             }
         }
-        Ok(removed)
+        Ok(found)
     }
 
     /// Forgets an artifact, so that it is made again.

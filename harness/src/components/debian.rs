@@ -46,8 +46,7 @@ const LEFT_OUT: [&str; 14] = [
 /// When the machine is not a Debian with apt, the user is not root, or apt fails.
 pub async fn machine(debian: &Debian) -> Result<Vec<Artifact>> {
     let mut installed = versions(debian).await?;
-    let missing: Vec<&str> =
-        debian.packages.keys().filter(|name| !installed.iter().any(|(n, _)| n == *name)).map(String::as_str).collect();
+    let missing = absent(debian, &installed);
     if !missing.is_empty() {
         let list = missing.join(" ");
         if !geteuid().is_root() {
@@ -78,6 +77,18 @@ pub async fn machine(debian: &Debian) -> Result<Vec<Artifact>> {
         .collect()
 }
 
+/// Those of the machine's packages that are not installed.
+///
+/// # Errors
+/// When the machine is not a Debian.
+pub async fn missing(debian: &Debian) -> Result<Vec<&str>> {
+    Ok(absent(debian, &versions(debian).await?))
+}
+
+fn absent<'a>(debian: &'a Debian, installed: &[(String, String)]) -> Vec<&'a str> {
+    debian.packages.keys().filter(|name| !installed.iter().any(|(n, _)| n == *name)).map(String::as_str).collect()
+}
+
 /// Installed packages and their versions.
 async fn versions(debian: &Debian) -> Result<Vec<(String, String)>> {
     let text = Run::new("dpkg-query")
@@ -85,8 +96,7 @@ async fn versions(debian: &Debian) -> Result<Vec<(String, String)>> {
         .text()
         .await
         .map_err(|failure| {
-            Failure::new("list the machine's Debian packages", failure)
-                .next("the embedded backend needs a Debian or Ubuntu machine")
+            Failure::new("list the machine's Debian packages", failure).next("only a Debian or Ubuntu machine has them")
         })?;
     Ok(text
         .lines()
@@ -190,7 +200,10 @@ fn wanted(path: &Path) -> bool {
 }
 
 /// The archive that this machine itself uses for `suite`.
-async fn archive(suite: &str) -> Result<String> {
+///
+/// # Errors
+/// When apt cannot be asked.
+pub(super) async fn archive(suite: &str) -> Result<String> {
     let list = Run::new("apt-get")
         .args(["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"])
         .text()

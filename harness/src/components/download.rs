@@ -85,6 +85,15 @@ impl Web {
         })
     }
 
+    /// Whether a host answers, whatever it says, within a few seconds.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn reaches(&self, host: &str) -> Result<()> {
+        let asked = self.client.head(format!("https://{host}/")).timeout(CONNECT).send().await;
+        asked.map(drop).map_err(|e| Failure::new(format!("reach {host}"), chain(&e)))
+    }
+
     /// Downloads a release file to `target` and checks it.
     ///
     /// # Errors

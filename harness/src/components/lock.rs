@@ -1,7 +1,7 @@
 //! The component lock: the one home of every third-party version, source and checksum.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +13,8 @@ use crate::failure::{Attempt, Failure, Result};
 
 /// What has been added to the lock's words, as those print that do not use it. Their recipes stay what they were before
 /// the word was there, so that nobody has to make them again.
-const UNUSED: [&str; 4] = [", like: None", ", optional: false", ", tags: []", ", workspace: None"];
+const UNUSED: [&str; 6] =
+    [", like: None", ", npm: None", ", on_demand: false", ", optional: false", ", tags: []", ", workspace: None"];
 
 /// `harness/components/lock.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Lock {
     /// What clusters of the backend kind need.
     #[serde(default)]
     pub kind: Kind,
+    /// What the test of the report's page needs of the machine; runs do without it.
+    #[serde(default)]
+    pub browser: Debian,
 }
 
 /// One pinned third-party artifact. `{version}` in its texts stands for the version.
@@ -59,12 +63,17 @@ pub struct Component {
     pub module: Option<Module>,
     /// Installed from PyPI.
     pub python: Option<Python>,
+    /// Taken out of a package of npm.
+    pub npm: Option<Npm>,
     /// Built from crates.io.
     pub cargo: Option<Cargo>,
     /// Built from this workspace.
     pub workspace: Option<Workspace>,
     /// The component that this is another release of.
     pub like: Option<String>,
+    /// Only for images that are on demand.
+    #[serde(default)]
+    pub on_demand: bool,
 }
 
 /// A file and the checksum it must have.
@@ -144,6 +153,16 @@ pub struct Python {
     pub requirements: String,
 }
 
+/// Files of the npm package that has the component's name and version.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Npm {
+    /// SHA-256 of the package, hexadecimal.
+    pub sha256: String,
+    /// File name in the artifact → member of the package.
+    pub files: BTreeMap<String, String>,
+}
+
 /// How to build from crates.io.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +196,9 @@ pub struct Image {
     pub optional: bool,
     /// The image that this is another release of.
     pub like: Option<String>,
+    /// A run gets it only when its platform names it.
+    #[serde(default)]
+    pub on_demand: bool,
 }
 
 /// Parts of a composed image, from the bottom up.
@@ -212,7 +234,7 @@ pub struct Compose {
 }
 
 /// Packages of the machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Debian {
     /// Release that the versions below and the images' base belong to.
@@ -297,6 +319,7 @@ fn find<'a, T>(what: &str, version: &str, releases: &'a BTreeMap<String, T>) -> 
         let known: Vec<&str> = releases.keys().map(String::as_str).collect();
         Failure::new(format!("find {what} {version}"), "the component lock does not list it")
             .next(format!("it lists {}", known.join(" and ")))
+            .misused()
     })
 }
 
@@ -344,6 +367,12 @@ impl Lock {
         self.argocd_release(&self.argocd.chosen)
     }
 
+    /// Those of these images that a run gets only because its platform names them.
+    pub fn on_demand<'a>(&'a self, named: &BTreeSet<&str>) -> Vec<&'a str> {
+        let wanted = self.image.iter().filter(|image| image.on_demand && named.contains(image.reference.as_str()));
+        wanted.map(|image| image.reference.as_str()).collect()
+    }
+
     /// The images that every world with these releases of Argo CD has, whatever its operator.
     pub fn images(&self, argocd: &[&ArgocdRelease]) -> Vec<&str> {
         let has = |release: &ArgocdRelease, image: &String| release.images.contains(image);
@@ -352,7 +381,7 @@ impl Lock {
             let of_any = self.argocd.release.values().any(|release| has(release, image));
             of_any && !argocd.iter().any(|release| has(release, image))
         };
-        let references = self.image.iter().map(|image| &image.reference);
+        let references = self.image.iter().filter(|image| !image.on_demand).map(|image| &image.reference);
         let of_every = |image: &&String| !of_operator(image) && !of_another(image) && !self.kind.owns(image);
         references.filter(of_every).map(String::as_str).collect()
     }
@@ -365,6 +394,7 @@ impl Lock {
         self.component.iter().find(|c| c.name == name).ok_or_else(|| {
             Failure::new(format!("find component {name}"), "the component lock does not list it")
                 .next("`trinity-e2e components list` shows what it lists")
+                .misused()
         })
     }
 
@@ -376,6 +406,7 @@ impl Lock {
         self.image.iter().find(|i| i.reference == reference).ok_or_else(|| {
             Failure::new(format!("find image {reference}"), "the component lock does not list it")
                 .next("`trinity-e2e components list` shows what it lists")
+                .misused()
         })
     }
 
@@ -438,15 +469,15 @@ impl Component {
 
     /// What the lock says about how it is made, for its key in the cache.
     pub fn recipe(&self) -> String {
-        recipe(&Self { like: None, ..self.clone() })
+        recipe(&Self { like: None, on_demand: false, ..self.clone() })
     }
 }
 
 impl Image {
     /// What the lock says about how it is made, for its key in the cache.
     pub fn recipe(&self) -> String {
-        // That a run can do without it changes nothing about it.
-        recipe(&Self { like: None, optional: false, ..self.clone() })
+        // That a run can do without it, or wants it only sometimes, changes nothing about it.
+        recipe(&Self { like: None, on_demand: false, optional: false, ..self.clone() })
     }
 }
 
@@ -470,6 +501,8 @@ mod tests {
         assert!(recipe("prometheus").contains("tags: [\"netgo\", \"stringlabels\"]"));
         assert!(recipe("mandelbrot").contains("workspace: Some(Workspace { package: \"mandelbrot\" })"));
         assert!(lock.image.iter().all(|image| !image.recipe().contains("optional")));
+        assert!(lock.image.iter().all(|image| !image.recipe().contains("on_demand")));
+        assert!(lock.component.iter().all(|component| !component.recipe().contains("on_demand")));
         assert!(lock.component.iter().all(|component| !component.recipe().contains("like: ")));
     }
 
@@ -503,6 +536,22 @@ mod tests {
         let images = lock.images(&all);
         assert!(all.iter().flat_map(|release| &release.images).all(|image| images.contains(&image.as_str())));
         assert!(!images.iter().any(|image| image.contains("external-secrets")));
+    }
+
+    #[test]
+    fn an_image_on_demand_is_for_platforms_that_name_it() {
+        let lock = Lock::load().unwrap();
+        let (rollouts, busybox) = ("quay.io/argoproj/argo-rollouts:v1.8.5", "docker.io/library/busybox:1.36");
+        assert!(!lock.images(&[lock.argocd().unwrap()]).contains(&rollouts));
+        assert_eq!(lock.on_demand(&[busybox, rollouts, "example.com/other:1"].into()), [rollouts]);
+        assert!(lock.on_demand(&[busybox].into()).is_empty());
+        for image in &lock.image {
+            for part in image.compose.iter().flat_map(|compose| compose.files.keys()) {
+                let component = lock.component(part.split_once('/').unwrap().0).unwrap();
+                assert!(image.on_demand || !component.on_demand, "{} needs {part} always", image.reference);
+            }
+            assert!(!image.on_demand || image.optional, "a platform is tested without {} too", image.reference);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::info;
 use super::{
     cache::{Making, Origin, hash},
     chart,
-    lock::{Cargo, Component, Go, Lock, Module, Pinned, Python, Workspace},
+    lock::{Cargo, Component, Go, Lock, Module, Npm, Pinned, Python, Workspace},
     store::Store,
 };
 use crate::{
@@ -37,7 +37,10 @@ impl Store {
         key: &str,
         making: &Making,
     ) -> Result<BTreeMap<String, String>> {
-        let Component { mirror, go, module, python, cargo, workspace: member, .. } = component;
+        let Component { mirror, go, module, python, npm, cargo, workspace: member, .. } = component;
+        if let (Origin::Npm, Some(package)) = (origin, npm) {
+            return self.package(component, package, making).await;
+        }
         match (origin, mirror, go, module, python, cargo, member) {
             (Origin::Mirror, Some(pinned), ..) => {
                 let path = self.mirrored(pinned)?;
@@ -206,6 +209,31 @@ impl Store {
             .await?;
         let program = target.join(TARGET).join("release").join(package);
         Ok(BTreeMap::from([(package.clone(), self.cache.add(&program)?)]))
+    }
+
+    /// Files of a package, which npm's own client gets; nothing of it is run.
+    async fn package(&self, component: &Component, package: &Npm, making: &Making) -> Result<BTreeMap<String, String>> {
+        let name = format!("{}@{}", component.name, component.version);
+        let archive = Run::new("npm")
+            .args(["pack", "--silent", "--ignore-scripts", "--pack-destination"])
+            .arg(&making.folder)
+            .arg(&name)
+            .text()
+            .await?;
+        let path = making.folder.join(&archive);
+        let seen = hash(&path).attempting(|| format!("read {archive}"))?;
+        if seen != package.sha256 {
+            return Err(Failure::new(
+                format!("verify {name} of npm"),
+                format!("its SHA-256 is {seen}, the lock says {}", package.sha256),
+            ));
+        }
+        let mut files = BTreeMap::new();
+        for (file, member) in &package.files {
+            let target = member_of(&path, member, &making.folder.join("member"))?;
+            files.insert(file.clone(), self.cache.add(&target)?);
+        }
+        Ok(files)
     }
 
     /// A Python environment in the cache's tree; its files are not blobs, pip has checked their hashes.

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod repository;
 pub mod stand_in;
 pub mod store;
+pub mod survey;
 pub mod unpacked;
 
 pub use artifact::{Artifact, Chart, ImageSet, Missing, Need};

@@ -119,6 +119,12 @@ fn token_address(challenge: &str) -> Option<String> {
     Some(format!("{}?{}", fields.get("realm")?, query.join("&")))
 }
 
+/// The host of the registry that has an image.
+pub(super) fn host(reference: &str) -> String {
+    let base = parse(reference).base;
+    base.split('/').nth(2).unwrap_or_default().to_owned()
+}
+
 #[derive(Debug, PartialEq)]
 struct Reference<'a> {
     base: String,
@@ -144,6 +150,7 @@ mod tests {
         assert_eq!(seen.base, "https://public.ecr.aws/v2");
         assert_eq!((seen.name, seen.tag), ("docker/library/redis", "8.2.2-alpine"));
         assert_eq!(parse("docker.io/library/busybox:1.36").base, "https://registry-1.docker.io/v2");
+        assert_eq!(host("docker.io/library/busybox:1.36"), "registry-1.docker.io");
     }
 
     #[test]

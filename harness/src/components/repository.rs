@@ -26,7 +26,7 @@ pub struct Release {
 
 impl Release {
     /// Name of its archive.
-    fn file(&self) -> String {
+    pub fn file(&self) -> String {
         format!("{}-{}.tgz", self.chart, self.version)
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The component with the program; also the program's name, and its place in an image.
-const PROGRAM: &str = "stand-in";
+pub const PROGRAM: &str = "stand-in";
 /// Who runs it, unless it has to take a port that is for root alone.
 const NOBODY: &str = "65534:65534";
 /// The first port that is for everybody.

@@ -84,6 +84,18 @@ impl Store {
     /// # Errors
     /// When the cache cannot be made, or a mirror was named that is not there.
     pub fn with(lock: Lock, options: Options) -> Result<Self> {
+        Self::over(lock, options, Cache::open)
+    }
+
+    /// The store of the harness's own component lock as it is, for somebody who only looks: nothing can be got.
+    ///
+    /// # Errors
+    /// When the lock is not valid, or a mirror was named that is not there.
+    pub fn look(options: Options) -> Result<Self> {
+        Self::over(Lock::load()?, options, |root| Ok(Cache::look(root)))
+    }
+
+    fn over(lock: Lock, options: Options, cached: impl FnOnce(PathBuf) -> Result<Cache>) -> Result<Self> {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = options
             .cache
@@ -92,12 +104,12 @@ impl Store {
             })
             .ok_or_else(|| Failure::new("find the cache", "neither XDG_CACHE_HOME nor HOME is set"))?;
         if let Some(mirror) = options.mirror.as_ref().filter(|m| !m.is_dir()) {
-            return Err(Failure::new(format!("use the mirror {}", mirror.display()), "it is not a folder"));
+            return Err(Failure::new(format!("use the mirror {}", mirror.display()), "it is not a folder").misused());
         }
         let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mirror");
         Ok(Self {
             lock,
-            cache: Cache::open(cache)?,
+            cache: cached(cache)?,
             mirror: options.mirror.or_else(|| beside.is_dir().then_some(beside)),
             web: Web::new()?,
             building: Mutex::new(()),
@@ -126,6 +138,15 @@ impl Store {
         let key = self.key(component)?;
         let entry = self.entry(&key, async |making| self.find(component, &key, making).await).await?;
         Ok(Artifact { name: entry.name, version: entry.version, path: self.cache.tree(&key), origin: entry.origin })
+    }
+
+    /// Names of the files of a component with their SHA-256; nothing of one that was never got.
+    ///
+    /// # Errors
+    /// When what it is made from cannot be read.
+    pub fn digests(&self, component: &Component) -> Result<BTreeMap<String, String>> {
+        let entry = self.cache.entry(&self.key(component)?);
+        Ok(entry.map(|entry| entry.files).unwrap_or_default())
     }
 
     /// Gets images under the references that manifests use.
@@ -263,7 +284,8 @@ impl Store {
         }
     }
 
-    async fn image(&self, wanted: &Image) -> Result<(Artifact, String)> {
+    /// The cache key of an image: its reference, and everything that it is made from.
+    pub(super) fn image_key(&self, wanted: &Image) -> Result<String> {
         let parts = match &wanted.compose {
             Some(compose) => {
                 let names: std::collections::BTreeSet<&str> =
@@ -277,7 +299,11 @@ impl Store {
             None => String::new(),
         };
         let recipe = format!("{} {parts} {:?}", wanted.recipe(), self.lock.debian);
-        let key = format!("image-{}-{}", plain(&wanted.reference), &hash_bytes(recipe.as_bytes())[..12]);
+        Ok(format!("image-{}-{}", plain(&wanted.reference), &hash_bytes(recipe.as_bytes())[..12]))
+    }
+
+    async fn image(&self, wanted: &Image) -> Result<(Artifact, String)> {
+        let key = self.image_key(wanted)?;
         let entry = self.entry(&key, async |making| self.find_image(wanted, making).await).await?;
         let manifest = entry.manifest.clone().ok_or_else(|| {
             Failure::new(format!("use image {}", wanted.reference), "its cache entry has no manifest")
@@ -376,7 +402,7 @@ impl Store {
     }
 
     /// Gets components and images, as `components fetch` does; a failure does not stop the others. When none is named, it
-    /// gets all but those that are another release of one: only a run that asks for that release needs them.
+    /// gets all but those that are another release of one, or on demand: only some runs need them.
     ///
     /// # Errors
     /// When the lock does not list a name.
@@ -384,19 +410,21 @@ impl Store {
         let listed = |name: &String| self.lock.component(name).is_ok() || self.lock.image(name).is_ok();
         if let Some(name) = names.iter().find(|name| !listed(name)) {
             return Err(Failure::new(format!("get {name}"), "the component lock does not list it")
-                .next("`trinity-e2e components list` shows what it lists"));
+                .next("`trinity-e2e components list` shows what it lists")
+                .misused());
         }
-        let wanted = |name: &String, like: &Option<String>| match names.is_empty() {
-            true => like.is_none(),
+        let wanted = |name: &String, always: bool| match names.is_empty() {
+            true => always,
             false => names.contains(name),
         };
-        let components = self.lock.component.iter().filter(|c| wanted(&c.name, &c.like));
+        let components = self.lock.component.iter().filter(|c| wanted(&c.name, c.like.is_none() && !c.on_demand));
         let components = stream::iter(components).map(async |c| {
             let got = self.obtain(&c.name).await;
             (c.name.clone(), got.map(|a| a.origin))
         });
         let mut outcomes: Vec<(String, Result<Origin>)> = components.buffer_unordered(4).collect().await;
-        for image in self.lock.image.iter().filter(|image| wanted(&image.reference, &image.like)) {
+        let images = self.lock.image.iter();
+        for image in images.filter(|image| wanted(&image.reference, image.like.is_none() && !image.on_demand)) {
             let got = self.image(image).await;
             outcomes.push((image.reference.clone(), got.map(|(a, _)| a.origin)));
         }
@@ -434,13 +462,14 @@ pub(super) async fn first<T>(
 }
 
 /// The sources that the lock names for a component, in the order in which they are tried.
-fn sources(component: &Component) -> Vec<Origin> {
-    let Component { go, module, cargo, workspace, .. } = component;
+pub(super) fn sources(component: &Component) -> Vec<Origin> {
+    let Component { go, module, cargo, npm, workspace, .. } = component;
     let built = go.is_some() || module.is_some() || cargo.is_some() || workspace.is_some();
     named([
         (component.mirror.is_some(), Origin::Mirror),
         (!component.release.is_empty(), Origin::Download),
         (component.python.is_some(), Origin::PyPI),
+        (npm.is_some(), Origin::Npm),
         (built, Origin::Build),
     ])
 }
@@ -471,6 +500,7 @@ const fn attempt(origin: Origin) -> &'static str {
         Origin::Build => "building from sources",
         Origin::Debian => "installing from Debian",
         Origin::PyPI => "installing from PyPI",
+        Origin::Npm => "taking it from npm",
     }
 }
 

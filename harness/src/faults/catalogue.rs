@@ -129,7 +129,9 @@ impl Text {
             return Ok(text.replacen(&self.replace, &self.with, 1));
         }
         let seen = format!("it does not contain {:?}", self.replace);
-        Err(Failure::new(format!("break {}", self.file), seen).next("the fault's text has to follow the platform's"))
+        Err(Failure::new(format!("break {}", self.file), seen)
+            .next("the fault's text has to follow the platform's")
+            .misused())
     }
 }
 
@@ -146,7 +148,8 @@ impl Fault {
         let Some(file) = file else {
             let names = names(catalogue, cloud).join(", ");
             return Err(Failure::new(format!("find fault {name}"), format!("the catalogue has none for {cloud}"))
-                .next(format!("it has {names}")));
+                .next(format!("it has {names}"))
+                .misused());
         };
         let text = std::fs::read_to_string(&file).attempting(|| format!("read {}", file.display()))?;
         serde_yaml::from_str(&text.replace("${cloud}", cloud.name()))

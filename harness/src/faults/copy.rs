@@ -29,7 +29,8 @@ impl Fault {
         match self.change.iter().all(|change| matches!(change, Change::Platform(_) | Change::Worlds(_))) {
             true => Ok(()),
             false => Err(Failure::new(format!("break a copy with {name}"), "it breaks what is running")
-                .next(format!("`trinity-e2e faults --filter {name}` tries it on a running world"))),
+                .next(format!("`trinity-e2e faults --filter {name}` tries it on a running world"))
+                .misused()),
         }
     }
 

@@ -18,8 +18,8 @@ use crate::{
         well::{Look, Patient},
     },
     report::redact::Redactor,
-    run::Subject,
     site::Site,
+    subject::Subject,
     world::{
         Cloud,
         bringup::{PLATFORM, Wish},
@@ -156,7 +156,7 @@ impl Hunt<'_> {
         self.site
             .in_a_world(&wish, &self.report, async |world, client, values| {
                 let world = &world.description;
-                let up = self.site.up(world, client, values, PLATFORM).await?;
+                let up = self.site.up(self.site.rendered, world, client, values, PLATFORM).await?;
                 let roots =
                     up.map_err(|cause| Failure::new(format!("bring up the platform in {}", self.cloud), cause))?;
                 let ground = Ground {
@@ -183,12 +183,13 @@ impl Hunt<'_> {
         let folder = self.report.join(&entry.name);
         std::fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
         let wish = self.subject.wish(self.cloud, Some(&entry.fault), &folder).await?;
+        let rendered = self.site.rendered_copy(&wish).await?;
         self.site
             .in_a_world(&wish, &folder, async |world, client, values| {
                 let world = &world.description;
                 let begun = Instant::now();
                 let deadline = Duration::from_secs(entry.fault.deadline);
-                let up = self.site.up(world, client, values, deadline).await?;
+                let up = self.site.up(&rendered, world, client, values, deadline).await?;
                 let row = Row::new(entry, up.err().as_ref(), begun.elapsed())
                     .cleaned(&Redactor::new(values.values().cloned()));
                 told(&row);

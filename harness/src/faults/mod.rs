@@ -16,8 +16,9 @@ use crate::{
     failure::{Failure, Result},
     judge::verdict::Conclusion,
     report::terminal,
-    run::{Job, Subject},
-    site, workspace,
+    site,
+    subject::{Job, Subject},
+    workspace,
     world::Cloud,
 };
 
@@ -59,12 +60,14 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
     if entries.is_empty() {
         let clouds: Vec<&str> = subject.clouds.iter().map(|cloud| cloud.name()).collect();
         let seen = format!("none of {} has {}", clouds.join(", "), trials.filters.join(" or "));
-        return Err(Failure::new("find a fault to try", seen).next("fixtures/faults has them, one file each"));
+        return Err(Failure::new("find a fault to try", seen)
+            .next("fixtures/faults has them, one file each")
+            .misused());
     }
     let report = &trials.report;
     let run = site::Trials { store, subject: &subject, operator: None, next: None, phase: "faults", report };
     run.side_by_side(
-        |parts| format!("{} faults, {}", entries.len(), subject.headline(&job, parts)),
+        |parts| format!("{} faults, {}", entries.len(), subject.headline(&job, parts, None)),
         async |site, cloud, report| {
             let own: Vec<&Entry> = entries.iter().filter(|entry| entry.cloud == cloud).collect();
             hunt::Hunt { site, subject: &subject, cloud, clean: trials.clean, report }.all(&own).await

@@ -1,23 +1,33 @@
 //! What applications have from elsewhere than the platform's own repository.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use kube::core::DynamicObject;
 
-use super::{
-    render::{Declared, plain},
-    roots,
-};
+use super::{render::plain, roots};
 use crate::{
-    components::{Artifact, Missing, Need, Store, repository::Release, store::REPOSITORY},
-    world::Cloud,
+    components::{Artifact, Store, repository::Release, store::REPOSITORY},
+    failure::Result,
 };
 
-/// What the platform's applications have from elsewhere.
+/// Name of the operator's chart in [`REPOSITORY`].
+const OPERATOR: &str = "external-secrets";
+
+/// Charts that were got for applications.
 #[derive(Debug, Default)]
-pub struct Abroad {
-    /// Charts that the component lock does not have, with the URLs of their repositories.
-    pub charts: Vec<(String, Artifact)>,
-    /// Applications that are made from something that nobody has.
-    pub missing: Vec<Missing>,
+pub(super) struct Charts {
+    archives: BTreeMap<Release, PathBuf>,
+    /// Those that the component lock does not have, with the URLs of their repositories.
+    pub foreign: Vec<(String, Artifact)>,
+}
+
+/// What cannot be had of an application.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lack {
+    /// URL of the repository that has it.
+    pub repository: String,
+    /// Why it cannot be had, on one line.
+    pub reason: String,
 }
 
 /// What one application has from other repositories.
@@ -29,41 +39,45 @@ enum Sources {
     Git(String),
 }
 
-impl Abroad {
-    /// Gets what the applications of a cloud have from elsewhere; `own` is the platform's repository.
-    pub async fn add(&mut self, store: &Store, cloud: Cloud, applications: &[Declared], own: &str) {
-        for Declared { manifest, .. } in applications {
-            let name = manifest.metadata.name.clone().unwrap_or_default();
-            let mut lack = |repository: String, reason: String| {
-                let what = Need::Application { cloud, name: name.clone(), repository };
-                self.missing.push(Missing { what, reason });
-            };
-            match sources(manifest, own) {
-                Sources::Git(url) => {
-                    let reason = format!("{url} is not the platform's own repository, and nobody plays it here");
-                    lack(url, reason);
-                }
-                Sources::Charts(releases) => {
-                    for release in releases.into_iter().filter(|release| plain(&release.repository) != REPOSITORY) {
-                        match store.chart(&release).await {
-                            Ok(chart) => self.charts.push((release.repository, chart)),
-                            Err(failure) => lack(release.repository, failure.on_one_line()),
-                        }
-                    }
-                }
+impl Charts {
+    /// Gets what the application of this manifest has from elsewhere; `own` is the platform's repository.
+    ///
+    /// # Errors
+    /// The first that nobody has.
+    pub(super) async fn add(&mut self, store: &Store, application: &DynamicObject, own: &str) -> Result<(), Lack> {
+        let releases = match sources(application, own) {
+            Sources::Charts(releases) => releases,
+            Sources::Git(url) => {
+                let reason = format!("{url} is not the platform's own repository, and nobody plays it here");
+                return Err(Lack { repository: url, reason });
             }
+        };
+        for release in releases {
+            if self.archives.contains_key(&release) {
+                continue;
+            }
+            let got = self.get(store, &release).await;
+            let archive =
+                got.map_err(|why| Lack { repository: release.repository.clone(), reason: why.on_one_line() })?;
+            self.archives.insert(release, archive);
         }
+        Ok(())
     }
 
-    /// The applications of a cloud that cannot be had here, each with the reason.
-    pub fn of(&self, cloud: Cloud) -> impl Iterator<Item = String> {
-        let own = self.missing.iter().filter(move |missing| missing.concerns(cloud));
-        own.filter_map(|missing| Some(format!("application {}: {}", missing.what.application()?, missing.reason)))
+    async fn get(&mut self, store: &Store, release: &Release) -> Result<PathBuf> {
+        if plain(&release.repository) == REPOSITORY && release.chart == OPERATOR {
+            let known = &store.lock.operator_release(&release.version)?.chart;
+            return Ok(store.obtain(known).await?.path.join(release.file()));
+        }
+        let chart = store.chart(release).await?;
+        let archive = chart.path.clone();
+        self.foreign.push((release.repository.clone(), chart));
+        Ok(archive)
     }
 
-    /// Names of the applications that cannot be had here.
-    pub fn applications(&self) -> impl Iterator<Item = &str> {
-        self.missing.iter().filter_map(|missing| missing.what.application())
+    /// The archive of a release.
+    pub(super) fn archive(&self, release: &Release) -> Option<&PathBuf> {
+        self.archives.get(release)
     }
 }
 

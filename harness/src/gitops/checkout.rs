@@ -24,6 +24,7 @@ pub async fn folder(platform: &Path) -> Result<PathBuf> {
         None => platform.canonicalize().map_err(|e| {
             Failure::new(format!("find the platform {}", platform.display()), e)
                 .next("--platform names a folder with the platform's Git tree, or the URL of its repository")
+                .misused()
         }),
     }
 }
@@ -34,7 +35,8 @@ async fn fetched(url: &str, store: &Path) -> Result<PathBuf> {
     let user = repository.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
     if user.is_some_and(|(user, _)| user.contains(':')) {
         return Err(Failure::new("fetch the platform", "its URL has a password in it, which would be in every report")
-            .next("let Git ask a credential helper, or use SSH"));
+            .next("let Git ask a credential helper, or use SSH")
+            .misused());
     }
     let attempted = || format!("fetch the platform {url}");
     fs::create_dir_all(store).attempting(|| format!("make {}", store.display()))?;

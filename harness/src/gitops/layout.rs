@@ -53,7 +53,7 @@ impl Layout {
         let Said { mut roots, settings, clouds } = if file.exists() {
             let attempted = || format!("read {}", file.display());
             let text = fs::read_to_string(&file).attempting(attempted)?;
-            serde_yaml::from_str(&text).attempting(attempted)?
+            serde_yaml::from_str(&text).attempting(attempted).map_err(Failure::misused)?
         } else {
             Said::default()
         };
@@ -66,9 +66,9 @@ impl Layout {
         let wrong = roots.values().find(|root| !platform.join(root).exists());
         if let Some(root) = wrong {
             let seen = format!("{} names the root {}, which does not exist", file.display(), root.display());
-            return Err(
-                Failure::new("find the platform's roots", seen).next("its paths begin at the platform's folder")
-            );
+            return Err(Failure::new("find the platform's roots", seen)
+                .next("its paths begin at the platform's folder")
+                .misused());
         }
         Ok(Self {
             roots,
@@ -81,10 +81,10 @@ impl Layout {
     /// among them.
     ///
     /// # Errors
-    /// When a file cannot be read, or the platform has no root for the cloud.
+    /// When the platform has no root for the cloud.
     pub fn pins(&self, platform: &Path, cloud: Cloud, chart: &str) -> Result<BTreeSet<String>> {
         self.root(platform, cloud, None)?;
-        let documents = reached(platform, &[self.roots[&cloud].clone()])?;
+        let documents = reached(platform, &[self.roots[&cloud].clone()]);
         let of = |document: &Node| {
             let is = |source: &&Node| source.get("chart").and_then(Node::text) == Some(chart);
             let source = spec_sources(document.get("spec")?).find(is)?;
@@ -104,6 +104,7 @@ impl Layout {
             let known: Vec<&str> = self.roots.keys().map(|cloud| cloud.name()).collect();
             Failure::new(attempted(), format!("it has one for {} only", known.join(", ")))
                 .next(format!("leave {cloud} out, or name its root in {FILE}"))
+                .misused()
         })?;
         let Some(version) = cell else { return Ok(root) };
         let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
@@ -113,7 +114,9 @@ impl Layout {
             return Ok(file);
         }
         let seen = format!("{} does not exist", file.display());
-        Err(Failure::new(attempted(), seen).next(format!("the platform needs a root of its own for release {version}")))
+        Err(Failure::new(attempted(), seen)
+            .next(format!("the platform needs a root of its own for release {version}"))
+            .misused())
     }
 }
 
@@ -129,12 +132,13 @@ fn found(platform: &Path) -> Result<BTreeMap<Cloud, PathBuf>> {
     let refused = |why: String| {
         Failure::new("find the platform's roots", why)
             .next(format!("name them in {}: `roots: {{aws: path/of/a/file/or/folder}}`", platform.join(FILE).display()))
+            .misused()
     };
     let makers = makers(platform)?;
     let led: BTreeSet<&PathBuf> = makers.values().flatten().collect();
     let mut roots: BTreeMap<Cloud, PathBuf> = BTreeMap::new();
     for (file, paths) in makers.iter().filter(|(file, _)| !led.iter().any(|path| file.starts_with(path))) {
-        let clouds = clouds(platform, paths)?;
+        let clouds = clouds(platform, paths);
         let mut clouds = clouds.into_iter();
         let Some(cloud) = clouds.next() else { continue };
         if let Some(other) = clouds.next() {
@@ -205,33 +209,35 @@ fn sources(document: &Node) -> Vec<PathBuf> {
 }
 
 /// Everything that these files and folders lead to: their own documents, and those of the Applications in them in turn.
-fn reached(platform: &Path, paths: &[PathBuf]) -> Result<Vec<Node>> {
+fn reached(platform: &Path, paths: &[PathBuf]) -> Vec<Node> {
     let (mut waiting, mut seen, mut documents) = (paths.to_vec(), BTreeSet::new(), Vec::new());
     while let Some(path) = waiting.pop() {
         if !seen.insert(path.clone()) {
             continue;
         }
         let text = path.to_string_lossy();
-        for (_, document) in Tree::read(platform, [text.as_ref()])?.documents() {
+        // What cannot be read cannot be rendered either, and is found then.
+        let Ok(tree) = Tree::read(platform, [text.as_ref()]) else { continue };
+        for (_, document) in tree.documents() {
             if makes(document) {
                 waiting.extend(sources(document));
             }
             documents.push(document.clone());
         }
     }
-    Ok(documents)
+    documents
 }
 
 /// The clouds of all stores that these folders lead to.
-fn clouds(platform: &Path, paths: &[PathBuf]) -> Result<BTreeSet<Cloud>> {
+fn clouds(platform: &Path, paths: &[PathBuf]) -> BTreeSet<Cloud> {
     let mut clouds = BTreeSet::new();
-    for document in reached(platform, paths)? {
+    for document in reached(platform, paths) {
         let provider = document.get("spec").and_then(|spec| spec.get("provider"));
         let kind = document.get("kind").and_then(Node::text).unwrap_or_default();
         let has = |name: &str| kind.ends_with("SecretStore") && provider.is_some_and(|p| p.get(name).is_some());
         clouds.extend(Cloud::ALL.into_iter().filter(|cloud| has(cloud.provider())));
     }
-    Ok(clouds)
+    clouds
 }
 
 #[cfg(test)]

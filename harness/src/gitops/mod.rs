@@ -1,6 +1,6 @@
 //! Argo CD: its installation and what it is told.
 
-pub mod abroad;
+mod abroad;
 pub mod argocd;
 pub mod checkout;
 pub mod container;
@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod pin;
 pub mod refresh;
 pub mod render;
+pub mod rendered;
 pub mod roots;
 pub mod schema;
 pub mod set;

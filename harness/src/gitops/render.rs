@@ -1,5 +1,5 @@
 //! What Argo CD makes of a platform, before anything runs: its applications with their objects, rendered by the same
-//! programs, called as Argo CD calls them. What Argo CD could render and this cannot is refused, not left out.
+//! programs, called as Argo CD calls them. What Argo CD could render and this cannot is told, not left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -8,6 +8,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DynamicObject;
 use serde::Deserialize;
@@ -15,11 +16,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use super::{manifest::parse, roots, set};
+use super::{
+    abroad::{Charts, Lack},
+    manifest::parse,
+    rendered::{Rendered, Unrendered},
+    roots, set,
+};
 use crate::{
     command::Run,
-    components::Store,
+    components::{Missing, Need, Store, repository::Release},
     failure::{Attempt, Failure, Result},
+    world::Cloud,
 };
 
 /// File names that make a folder a kustomization.
@@ -41,17 +48,45 @@ pub struct Application {
 }
 
 /// An application as Git has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Declared {
-    /// Its manifest.
+    /// Its manifest, or that of the ApplicationSet whose applications are not known.
     pub manifest: DynamicObject,
     /// What it renders to, or why it does not.
-    pub rendered: Result<Application>,
+    pub rendered: Result<Application, Unrendered>,
+}
+
+impl Declared {
+    /// What it is, for people.
+    pub fn name(&self) -> String {
+        let kind = if is_set(&self.manifest) { "ApplicationSet" } else { "application" };
+        format!("{kind} {}", self.manifest.metadata.name.as_deref().unwrap_or_default())
+    }
+}
+
+/// What ends the rendering of an application: this program could not do its work, or the application has no objects.
+#[derive(Debug)]
+enum Stop {
+    Harness(Failure),
+    Application(Unrendered),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Harness(failure)
+    }
+}
+
+impl From<Unrendered> for Stop {
+    fn from(why: Unrendered) -> Self {
+        Self::Application(why)
+    }
 }
 
 /// Renders the applications of one platform.
 #[derive(Debug)]
-pub struct Renderer {
+pub struct Renderer<'a> {
+    store: &'a Store,
     platform: PathBuf,
     kustomize: PathBuf,
     /// The platform's options for `kustomize build`, from its settings of Argo CD.
@@ -59,9 +94,6 @@ pub struct Renderer {
     helm: PathBuf,
     /// Release of Kubernetes that charts are rendered for.
     kubernetes: String,
-    charts: Vec<PathBuf>,
-    /// Names of applications that are not rendered.
-    without: BTreeSet<String>,
     /// Folder for what helm keeps, and for charts and values.
     scratch: TempDir,
 }
@@ -135,102 +167,103 @@ struct Parameter {
     force_string: bool,
 }
 
-impl Renderer {
-    /// Gets the programs and prepares to render the platform, whose settings of Argo CD are in another folder, with these
-    /// chart archives.
+impl<'a> Renderer<'a> {
+    /// Gets the programs and prepares to render the platform, whose settings of Argo CD are in another folder.
     ///
     /// # Errors
     /// When no source has a program, or the platform's settings cannot be read.
-    pub async fn find(store: &Store, platform: &Path, settings: &Path, charts: Vec<PathBuf>) -> Result<Self> {
+    pub async fn find(store: &'a Store, platform: &Path, settings: &Path) -> Result<Self> {
         let argocd = store.lock.argocd()?;
         Ok(Self {
+            store,
             platform: platform.to_owned(),
             kustomize: store.obtain(&argocd.kustomize).await?.path.join("kustomize"),
             options: build_options(&settings.join("argocd-cm.yaml"))?,
             helm: store.obtain(&argocd.helm).await?.path.join("helm"),
             kubernetes: store.lock.kubernetes.chosen.clone(),
-            charts,
-            without: BTreeSet::new(),
             scratch: TempDir::with_prefix("trinity-e2e-").attempting(|| "make a temporary folder".into())?,
         })
     }
 
-    /// The same with further chart archives, and without the applications of these names, which cannot be had here.
-    #[must_use]
-    pub fn with(mut self, charts: Vec<PathBuf>, without: BTreeSet<String>) -> Self {
-        self.charts.extend(charts);
-        self.without = without;
-        self
-    }
-
-    /// The applications of the file or folder `root`, the applications that they consist of, and theirs in turn, parents first.
+    /// The applications of each cloud: those of its root, which is a file or a folder, the applications that they consist of,
+    /// and theirs in turn, parents first. One that cannot be rendered does not keep the others from it.
     ///
     /// # Errors
-    /// What cannot be rendered, and in which application.
-    pub async fn applications(&self, root: &Path) -> Result<Vec<Application>> {
-        self.declared(root).await?.into_iter().map(|declared| declared.rendered).collect()
+    /// When a root cannot be read, or a program does not run.
+    pub async fn all(&self, roots: &[(Cloud, PathBuf)]) -> Result<Rendered> {
+        let clouds = roots.iter().map(async |(cloud, root)| Ok((*cloud, self.declared(*cloud, root).await?)));
+        let mut rendered = Rendered::default();
+        for (cloud, (declared, charts)) in try_join_all(clouds).await? {
+            rendered.add(cloud, declared, charts.foreign);
+        }
+        Ok(rendered)
     }
 
-    /// The same, with what Git says of each: one that cannot be rendered does not keep the others from it.
-    ///
-    /// # Errors
-    /// When the root cannot be read.
-    pub async fn declared(&self, root: &Path) -> Result<Vec<Declared>> {
+    async fn declared(&self, cloud: Cloud, root: &Path) -> Result<(Vec<Declared>, Charts)> {
         // A root of charts alone has none.
         let own = roots::repository(root).map(|url| plain(&url)).unwrap_or_default();
         let makes = |object: &DynamicObject| is_application(object) || is_set(object);
         let mut waiting: VecDeque<DynamicObject> = roots::objects(root)?.into_iter().filter(makes).collect();
-        let (mut seen, mut declared) = (BTreeSet::new(), Vec::new());
+        let (mut seen, mut declared, mut charts) = (BTreeSet::new(), Vec::new(), Charts::default());
         while let Some(manifest) = waiting.pop_front() {
             let name = manifest.metadata.name.clone().unwrap_or_default();
             if !seen.insert((is_set(&manifest), name.clone())) {
                 continue;
             }
-            if is_application(&manifest) && self.without.contains(&name) {
-                continue;
-            }
             if is_set(&manifest) {
                 match set::applications(&manifest, &self.platform) {
                     Ok(applications) => waiting.extend(applications),
-                    Err(failure) => declared.push(Declared { manifest, rendered: Err(failure) }),
+                    Err(failure) => declared.push(Declared { manifest, rendered: Err(Unrendered::Unknown(failure)) }),
                 }
                 continue;
             }
-            let rendered =
-                self.render(&name, &manifest, &own).await.attempting(|| format!("render application {name}"));
+            let rendered = match charts.add(self.store, &manifest, &own).await {
+                Ok(()) => match self.render(&name, &manifest, &charts).await {
+                    Ok(application) => Ok(application),
+                    Err(Stop::Application(why)) => Err(why.of(&name)),
+                    Err(Stop::Harness(failure)) => {
+                        return Err(failure.within(format!("render application {name}")));
+                    }
+                },
+                Err(Lack { repository, reason }) => {
+                    let what = Need::Application { cloud, name, repository };
+                    Err(Unrendered::Absent(Missing { what, reason }))
+                }
+            };
             let children = rendered.iter().flat_map(|application| &application.objects);
             waiting.extend(children.filter(|o| makes(o)).cloned());
             declared.push(Declared { manifest, rendered });
         }
-        Ok(declared)
+        Ok((declared, charts))
     }
 
-    /// The objects of a chart with the chart's own values, rendered for the namespace of its name.
+    /// The objects in the archive of a chart with the chart's own values, rendered for the namespace of its name.
     ///
     /// # Errors
-    /// When there is no such chart, or it cannot be rendered.
-    pub async fn stock(&self, chart: &str, version: &str) -> Result<Vec<DynamicObject>> {
-        let folder = self.unpack(chart, version)?;
-        let yaml = self.chart(chart, chart, &folder, None, &BTreeSet::new()).await?;
-        parse(&yaml, &format!("{chart} {version}"))
+    /// When there is no such archive, or it cannot be rendered.
+    pub async fn stock(&self, chart: &str, archive: &Path) -> Result<Vec<DynamicObject>> {
+        let folder = self.unpack(chart, archive)?;
+        match self.chart(chart, chart, &folder, None, &BTreeSet::new()).await {
+            Ok(yaml) => parse(&yaml, &archive.display().to_string()),
+            Err(Stop::Harness(failure)) => Err(failure),
+            Err(Stop::Application(why)) => Err(Failure::new(format!("render {}", archive.display()), why)),
+        }
     }
 
-    async fn render(&self, name: &str, manifest: &DynamicObject, own: &str) -> Result<Application> {
-        let Spec { destination, source, sources } =
-            serde_json::from_value(manifest.data["spec"].clone()).attempting(|| "understand its spec".into())?;
+    async fn render(&self, name: &str, manifest: &DynamicObject, charts: &Charts) -> Result<Application, Stop> {
+        let Spec { destination, source, sources } = serde_json::from_value(manifest.data["spec"].clone())
+            .attempting(|| "understand its spec".into())
+            .map_err(Unrendered::Unknown)?;
         let here = |name: &str| ["in-cluster", "https://kubernetes.default.svc"].contains(&name);
         if let Some(other) = destination.server.as_deref().or(destination.name.as_deref()).filter(|n| !here(n)) {
-            return Err(Failure::new("find its cluster", format!("it is for {other}, which is another one")));
+            let seen = format!("it is for {other}, which is another one");
+            return Err(Unrendered::Unknown(Failure::new("find its cluster", seen)).into());
         }
         let sources: Vec<Source> = source.into_iter().chain(sources).collect();
-        let foreign = sources.iter().filter(|s| s.chart.is_none()).find(|s| plain(&s.repo_url) != own);
-        if let Some(Source { repo_url, .. }) = foreign {
-            return Err(Failure::new("find its source", format!("{repo_url} is not the platform's own repository")));
-        }
         let references: BTreeSet<&str> = sources.iter().filter_map(|source| source.reference.as_deref()).collect();
         let mut objects = BTreeMap::new();
         for source in &sources {
-            for object in self.source(name, &destination.namespace, source, &references).await? {
+            for object in self.source(name, &destination.namespace, source, &references, charts).await? {
                 objects.insert(identity(&object), object);
             }
         }
@@ -249,47 +282,48 @@ impl Renderer {
         namespace: &str,
         source: &Source,
         refs: &BTreeSet<&str>,
-    ) -> Result<Vec<DynamicObject>> {
+        charts: &Charts,
+    ) -> Result<Vec<DynamicObject>, Stop> {
         let helm = source.helm.as_ref();
         let yaml = match (&source.chart, &source.path) {
             (Some(chart), _) => {
-                let folder = self.unpack(chart, &source.target_revision)?;
-                self.chart(name, namespace, &folder, helm, refs).await?
+                let release = source.release(chart);
+                let archive =
+                    charts.archive(&release).ok_or_else(|| Failure::new(format!("find {release}"), "nobody got it"))?;
+                self.chart(name, namespace, &self.unpack(chart, archive)?, helm, refs).await?
             }
             (None, Some(path)) => {
                 let folder = self.platform.join(path);
                 if !folder.is_dir() {
-                    return Err(Failure::new(format!("find its path {path}"), "the platform has no such folder"));
+                    let next = "correct the path in the application, or add the folder";
+                    let failure = Failure::new(format!("find its path {path}"), "the platform has no such folder");
+                    return Err(Unrendered::Broken(failure.next(next)).into());
                 }
                 if folder.join("Chart.yaml").exists() {
                     self.chart(name, namespace, &folder, helm, refs).await?
                 } else if KUSTOMIZATIONS.iter().any(|file| folder.join(file).exists()) {
-                    Run::new(&self.kustomize).arg("build").arg(&folder).args(&self.options).text().await?
+                    let next = format!("correct the kustomization {path}: the same command shows whether it builds");
+                    built(Run::new(&self.kustomize).arg("build").arg(&folder).args(&self.options), &next).await?
                 } else {
-                    manifests(&folder, source.directory.recurse)?
+                    manifests(&folder, source.directory.recurse).map_err(Unrendered::Broken)?
                 }
             }
             // It only lends its files to other sources.
             (None, None) if source.reference.is_some() => return Ok(Vec::new()),
-            (None, None) => return Err(Failure::new("find its source", "it has neither a path nor a chart")),
+            (None, None) => {
+                let failure = Failure::new("find its source", "it has neither a path nor a chart");
+                return Err(Unrendered::Broken(failure.next("give its source a path or a chart")).into());
+            }
         };
-        let objects = parse(&yaml, name)?.into_iter().map(items).collect::<Result<Vec<_>>>()?;
+        let objects = parse(&yaml, name).and_then(|objects| objects.into_iter().map(items).collect::<Result<Vec<_>>>());
+        let objects = objects.map_err(Unrendered::Broken)?;
         Ok(objects.into_iter().flatten().filter(|object| !is_test(object)).collect())
     }
 
-    /// Unpacks the archive of a chart.
-    fn unpack(&self, chart: &str, version: &str) -> Result<PathBuf> {
-        let wanted = format!("{chart}-{version}.tgz");
-        let names = || {
-            let names = self.charts.iter().filter_map(|archive| archive.file_name());
-            names.map(|name| name.to_string_lossy().into_owned()).collect::<Vec<_>>().join(", ")
-        };
-        let archive = self.charts.iter().find(|archive| archive.ends_with(&wanted)).ok_or_else(|| {
-            Failure::new(format!("find chart {chart} {version}"), format!("there is no {wanted}, only {}", names()))
-                .next("pin a version that the component lock has")
-        })?;
+    /// Unpacks the archive of a chart to a folder of its own.
+    fn unpack(&self, chart: &str, archive: &Path) -> Result<PathBuf> {
         let attempted = || format!("unpack {}", archive.display());
-        let folder = self.scratch.path().join(format!("{chart}-{version}"));
+        let folder = TempDir::new_in(&self.scratch).attempting(attempted)?.keep();
         let file = fs::File::open(archive).attempting(attempted)?;
         tar::Archive::new(GzDecoder::new(file)).unpack(&folder).attempting(attempted)?;
         Ok(folder.join(chart))
@@ -303,15 +337,13 @@ impl Renderer {
         folder: &Path,
         helm: Option<&Helm>,
         refs: &BTreeSet<&str>,
-    ) -> Result<String> {
+    ) -> Result<String, Stop> {
         let default = Helm::default();
         let helm = helm.unwrap_or(&default);
         let mut texts = helm.parameters.iter().map(|parameter| &parameter.value).chain(&helm.value_files);
         if let Some(text) = texts.find(|text| text.contains("ARGOCD_APP_") || text.contains("ARGOCD_ENV_")) {
-            return Err(Failure::new(
-                "find its values",
-                format!("{text} is for Argo CD's build environment to fill in"),
-            ));
+            let seen = format!("{text} is for Argo CD's build environment to fill in");
+            return Err(Unrendered::Unknown(Failure::new("find its values", seen)).into());
         }
         let mut run = Run::new(&self.helm)
             .arg("template")
@@ -332,8 +364,9 @@ impl Renderer {
             }
         }
         if let Some(values) = helm.inline()? {
-            let path = self.scratch.path().join(format!("{name}.yaml"));
-            fs::write(&path, values).attempting(|| format!("write {}", path.display()))?;
+            let attempted = || format!("write the values of application {name}");
+            let path = TempDir::new_in(&self.scratch).attempting(attempted)?.keep().join("values.yaml");
+            fs::write(&path, values).attempting(attempted)?;
             run = run.arg("--values").arg(path);
         }
         for Parameter { name, value, force_string } in &helm.parameters {
@@ -345,20 +378,34 @@ impl Renderer {
             (helm.skip_tests, "--skip-tests"),
             (helm.skip_schema_validation, "--skip-schema-validation"),
         ];
-        run.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag))).text().await
+        let run = run.args(flags.into_iter().filter_map(|(set, flag)| set.then_some(flag)));
+        built(run, "correct the values that the application gives to the chart, or the chart").await
     }
 
     /// A file of values: in the chart, in the platform when it begins with a slash, or in a source that lends its files.
-    fn value_file(&self, chart: &Path, file: &str, refs: &BTreeSet<&str>) -> Result<PathBuf> {
+    fn value_file(&self, chart: &Path, file: &str, refs: &BTreeSet<&str>) -> Result<PathBuf, Unrendered> {
         let refused = |why: &str| Failure::new(format!("find the values {file}"), why);
         if file.contains("://") {
-            return Err(refused("they are not in the platform's repository"));
+            return Err(Unrendered::Unknown(refused("they are not in the platform's repository")));
         }
         match file.strip_prefix('$').map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
             Some((reference, path)) if refs.contains(reference) => Ok(self.platform.join(path)),
-            Some(_) => Err(refused("no source of the application has this ref")),
+            Some(_) => Err(Unrendered::Broken(refused("no source of the application has this ref"))),
             None => Ok(file.strip_prefix('/').map_or_else(|| chart.join(file), |path| self.platform.join(path))),
         }
+    }
+}
+
+/// What a program says on its standard output. That it refuses its input is the application's fault; `next` says what to do.
+async fn built(run: Run, next: &str) -> Result<String, Stop> {
+    let output = run.answer().await?.map_err(|failure| Unrendered::Broken(failure.next(next)))?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
+}
+
+impl Source {
+    /// The release of a chart that it names.
+    fn release(&self, chart: &str) -> Release {
+        Release { repository: self.repo_url.clone(), chart: chart.into(), version: self.target_revision.clone() }
     }
 }
 
@@ -452,28 +499,44 @@ pub(super) fn plain(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::Options;
 
     const OWN: &str = "https://example.com/platform";
 
-    /// A renderer without programs, and a platform with these files.
-    fn renderer(files: &[(&str, &str)]) -> (TempDir, Renderer) {
-        let platform = TempDir::new().unwrap();
-        for (name, text) in files {
-            let path = platform.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+    /// A platform with these files, and what renders it without programs.
+    struct Platform {
+        tree: TempDir,
+        store: Store,
+    }
+
+    impl Platform {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let tree = TempDir::new().unwrap();
+            for (name, text) in files {
+                let path = tree.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            let cache = Some(tree.path().join(".cache"));
+            Self { store: Store::open(Options { cache, mirror: None }).unwrap(), tree }
         }
-        let renderer = Renderer {
-            platform: platform.path().into(),
-            kustomize: "/nonexistent/kustomize".into(),
-            options: Vec::new(),
-            helm: "/nonexistent/helm".into(),
-            kubernetes: "1.34.0".into(),
-            charts: vec!["/nonexistent/some-1.0.0.tgz".into()],
-            without: BTreeSet::new(),
-            scratch: TempDir::new().unwrap(),
-        };
-        (platform, renderer)
+
+        /// With this program in kustomize's place, and no helm.
+        fn renderer(&self, kustomize: &str) -> Renderer<'_> {
+            Renderer {
+                store: &self.store,
+                platform: self.tree.path().into(),
+                kustomize: kustomize.into(),
+                options: Vec::new(),
+                helm: "/nonexistent/helm".into(),
+                kubernetes: "1.34.0".into(),
+                scratch: TempDir::new().unwrap(),
+            }
+        }
+
+        async fn rendered(&self, kustomize: &str) -> Result<Rendered> {
+            self.renderer(kustomize).all(&[(Cloud::Aws, self.tree.path().join("root.yaml"))]).await
+        }
     }
 
     fn application(name: &str, source: &str) -> String {
@@ -483,17 +546,11 @@ mod tests {
         )
     }
 
-    async fn failure(source: &str) -> String {
-        let files = [("root.yaml", application("root", source)), ("chart/Chart.yaml", String::new())];
-        let (platform, renderer) = renderer(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
-        renderer.applications(&platform.path().join("root.yaml")).await.unwrap_err().to_string()
-    }
-
     #[tokio::test]
     async fn applications_follow_from_the_root() {
         let list = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: p}}\n";
         let test = "kind: Pod\napiVersion: v1\nmetadata: {name: t, annotations: {helm.sh/hook: test}}\n";
-        let (platform, renderer) = renderer(&[
+        let platform = Platform::new(&[
             ("root.yaml", &application("root", "path: clusters")),
             ("clusters/a.yaml", &application("a", "path: a")),
             ("clusters/b.yml", &application("b", "path: b, directory: {recurse: true}")),
@@ -503,9 +560,9 @@ mod tests {
             ("b/below/one.json", r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "q"}}"#),
             ("b/test.yaml", test),
         ]);
-        let applications = renderer.applications(&platform.path().join("root.yaml")).await.unwrap();
-        let told: Vec<(&str, &str, Vec<&str>)> = applications
-            .iter()
+        let rendered = platform.rendered("/nonexistent/kustomize").await.unwrap();
+        let told: Vec<(&str, &str, Vec<&str>)> = rendered
+            .applications(Cloud::Aws)
             .map(|a| {
                 let names = a.objects.iter().filter_map(|o| o.metadata.name.as_deref()).collect();
                 (a.name.as_str(), a.namespace.as_str(), names)
@@ -514,30 +571,76 @@ mod tests {
         let expected =
             [("root", "root-space", vec!["a", "b"]), ("a", "a-space", vec!["p"]), ("b", "b-space", vec!["q"])];
         assert_eq!(told, expected);
+        assert!(rendered.is_whole() && rendered.of(Cloud::Gcp).is_empty());
     }
 
     #[tokio::test]
-    async fn what_cannot_be_rendered_is_refused() {
-        for (source, told) in [
-            ("path: nowhere", "the platform has no such folder"),
-            ("chart: some, targetRevision: 2.0.0", "there is no some-2.0.0.tgz, only some-1.0.0.tgz"),
-            ("path: ., kustomize: {namePrefix: x}", "unknown field `kustomize`"),
-            ("path: ., plugin: {}", "unknown field `plugin`"),
-            ("path: chart, helm: {parameters: [{name: a, value: $ARGOCD_APP_NAME}]}", "build environment"),
-            ("targetRevision: main", "neither a path nor a chart"),
+    async fn one_that_cannot_be_rendered_is_told_with_the_reason() {
+        type Kind = fn(&Unrendered) -> bool;
+        let broken: Kind = |why| matches!(why, Unrendered::Broken(_));
+        let unknown: Kind = |why| matches!(why, Unrendered::Unknown(_));
+        for (kind, source, told) in [
+            (broken, "path: nowhere", "the platform has no such folder"),
+            (broken, "targetRevision: main", "neither a path nor a chart"),
+            (broken, "path: list", "root"),
+            (broken, "path: chart, helm: {valueFiles: [$other/a.yaml]}", "no source of the application has this ref"),
+            (unknown, "path: ., kustomize: {namePrefix: x}", "unknown field `kustomize`"),
+            (unknown, "path: ., plugin: {}", "unknown field `plugin`"),
+            (unknown, "path: chart, helm: {parameters: [{name: a, value: $ARGOCD_APP_NAME}]}", "build environment"),
         ] {
-            let failure = failure(source).await;
-            assert!(failure.contains("render application root") && failure.contains(told), "{failure}");
+            let platform = Platform::new(&[
+                ("root.yaml", &application("root", source)),
+                ("chart/Chart.yaml", ""),
+                ("list/a.yaml", "a: [b"),
+            ]);
+            let rendered = platform.rendered("/nonexistent/kustomize").await.unwrap();
+            let (_, why) = rendered.unrendered(Cloud::Aws).next().unwrap();
+            assert!(kind(why), "{source}: {why:?}");
+            let why = why.to_string();
+            assert!(why.contains("render application root") && why.contains(told), "{why}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_chart_that_nobody_has_is_absent() {
+        // A range is refused before anybody is asked for it.
+        let source = application("root", "chart: some, targetRevision: 2.x");
+        let platform = Platform::new(&[("root.yaml", &source)]);
+        let rendered = platform.rendered("/nonexistent/kustomize").await.unwrap();
+        let missing: Vec<_> = rendered.missing().collect();
+        assert_eq!(missing[0].what.application(), Some("root"));
+        assert!(missing[0].reason.contains("its version is a range"), "{missing:?}");
+    }
+
+    /// The one fails, and its sibling is rendered; that a program does not run is nobody's fault.
+    #[tokio::test]
+    async fn what_a_program_refuses_is_the_applications_fault() {
+        let platform = Platform::new(&[
+            ("root.yaml", &format!("{}---\n{}", application("one", "path: one"), application("two", "path: two"))),
+            ("one/kustomization.yaml", "resources: [pod.yaml]"),
+            ("two/pod.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p}}"),
+        ]);
+        let rendered = platform.rendered("false").await.unwrap();
+        let (declared, why) = rendered.unrendered(Cloud::Aws).next().unwrap();
+        assert_eq!(declared.name(), "application one");
+        let why = why.to_string();
+        for told in ["could not render application one: could not run `false build ", "exit status: 1", "next: correct"]
+        {
+            assert!(why.contains(told), "{why}");
+        }
+        assert_eq!(rendered.applications(Cloud::Aws).map(|a| a.name.as_str()).collect::<Vec<_>>(), ["two"]);
+        let failure = platform.rendered("/nonexistent/kustomize").await.unwrap_err().to_string();
+        assert!(failure.contains("render application one"), "{failure}");
     }
 
     #[test]
     fn values_are_found_where_argo_cd_finds_them() {
-        let (platform, renderer) = renderer(&[]);
+        let platform = Platform::new(&[]);
+        let renderer = platform.renderer("/nonexistent/kustomize");
         let find = |file: &str| renderer.value_file(Path::new("/chart"), file, &BTreeSet::from(["values"]));
         assert_eq!(find("a.yaml").unwrap(), Path::new("/chart/a.yaml"));
-        assert_eq!(find("/b/a.yaml").unwrap(), platform.path().join("b/a.yaml"));
-        assert_eq!(find("$values/c/a.yaml").unwrap(), platform.path().join("c/a.yaml"));
+        assert_eq!(find("/b/a.yaml").unwrap(), platform.tree.path().join("b/a.yaml"));
+        assert_eq!(find("$values/c/a.yaml").unwrap(), platform.tree.path().join("c/a.yaml"));
         assert!(find("$other/a.yaml").is_err() && find("https://example.com/a.yaml").is_err());
     }
 

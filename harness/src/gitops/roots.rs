@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt, fs, path::Path};
 
 use kube::{Client, core::DynamicObject};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 use crate::failure::{Attempt, Failure, Result};
 
 /// Names of the Applications and ApplicationSets of a root.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
     /// Applications, in Argo CD's namespace.
     pub applications: Vec<String>,

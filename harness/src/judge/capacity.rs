@@ -1,7 +1,7 @@
 //! Whether Pods fit on nodes: arithmetic on what Pods request and what nodes offer.
 //!
-//! It counts CPU and memory only. Node selectors, taints, affinities, ports and volumes can only take places away; what
-//! does not fit here fits nowhere.
+//! It counts CPU and memory only: what else a node has, its disk for example, is the whole machine's on every node here. Node
+//! selectors, taints, affinities, ports and volumes can only take places away; what does not fit here fits nowhere.
 
 use std::{cmp::Reverse, fmt, iter::Sum, ops::Add};
 

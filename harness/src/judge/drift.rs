@@ -32,15 +32,23 @@ use crate::{
 /// # Errors
 /// When Argo CD's comparison, the platform's files or a live object cannot be read.
 pub async fn of(client: &Client, world: &Description, application: &DynamicObject) -> Result<Option<Cause>> {
-    let status = &application.data["status"];
-    let operation = &status["operationState"];
-    // Alone it would prove nothing: the first correction may have compared with a state from before the sync.
-    let corrected = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().is_some_and(|n| n > 0);
-    if status["sync"]["status"] != "OutOfSync" || operation["phase"] != "Succeeded" || !corrected {
+    if !suspected(&application.data) {
         return Ok(None);
     }
     Ok(Drift::of(client, world, application).await?.cause(&application.name_any()))
 }
+
+/// Whether an application looks like one that drifts; Argo CD's comparison says whether it does.
+pub fn suspected(application: &Value) -> bool {
+    let status = &application["status"];
+    let operation = &status["operationState"];
+    // Alone it would prove nothing: the first correction may have compared with a state from before the sync.
+    let corrected = operation["operation"]["sync"]["autoHealAttemptsCount"].as_u64().is_some_and(|n| n > 0);
+    status["sync"]["status"] == "OutOfSync" && operation["phase"] == "Succeeded" && corrected
+}
+
+/// A cause names so many fields: those of a large chart fill a screen.
+const TOLD: usize = 8;
 
 /// Every field in which the objects of an application differ from Git, by Argo CD's last comparison, each with its reason.
 #[derive(Clone, Debug, Default)]
@@ -93,9 +101,15 @@ impl Drift {
     fn cause(self, application: &str) -> Option<Cause> {
         let certain = !self.defaults.is_empty();
         let findings: Vec<Finding> = self.defaults.into_iter().chain(self.changes).collect();
-        let all = |told: fn(&Finding) -> String| findings.iter().map(told).collect::<Vec<_>>();
-        let seen = format!("{application} stays OutOfSync after every sync: {}", all(Finding::seen).join("; "));
-        let cause = Cause::new(Kind::Drift, seen).next(all(Finding::advice).join("\n    "));
+        let told = |told: fn(&Finding) -> String| findings.iter().take(TOLD).map(told).collect::<Vec<_>>();
+        let mut fields = told(Finding::seen);
+        if let Some(more) = findings.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            fields.push(format!("and {more} more fields"));
+        }
+        let seen = format!("{application} stays OutOfSync after every sync: {}", fields.join("; "));
+        let mut advice = told(Finding::advice);
+        advice.dedup();
+        let cause = Cause::new(Kind::Drift, seen).next(advice.join("\n    "));
         match (findings.is_empty(), certain) {
             (true, _) => None,
             (false, true) => Some(cause),
@@ -201,6 +215,22 @@ mod tests {
         let both = Drift { defaults: vec![finding("unpinned")], ..changed }.cause("a").unwrap();
         assert_eq!(both.heals, None);
         assert_eq!(both.seen, "a stays OutOfSync after every sync: K n: unpinned; K n: changed");
+    }
+
+    #[test]
+    fn of_many_fields_the_first_are_told() {
+        let finding = |n: usize| Finding {
+            place: None,
+            object: Identity { kind: "K".into(), namespace: String::new(), name: format!("n{n}") },
+            what: "changed".into(),
+            next: "do".into(),
+            edit: None,
+        };
+        let cause = Drift { changes: (0..TOLD + 2).map(finding).collect(), ..Drift::default() }.cause("a").unwrap();
+        assert!(cause.seen.ends_with("; and 2 more fields"), "{}", cause.seen);
+        assert_eq!(cause.seen.matches("changed").count(), TOLD);
+        let few = Drift { changes: (0..TOLD).map(finding).collect(), ..Drift::default() }.cause("a").unwrap();
+        assert!(!few.seen.contains(" more "), "{}", few.seen);
     }
 
     #[test]

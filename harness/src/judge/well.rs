@@ -14,7 +14,10 @@ use serde_json::Value;
 
 use crate::{
     failure::{Attempt, Result},
-    gitops::{argocd, refresh, roots::Roots},
+    gitops::{
+        argocd, refresh,
+        roots::{self, Roots},
+    },
     judge::{cause::Cause, metrics, missing},
     observe::{Expectation, Objects, condition::is_ready, forced, key, kinds::Kind, until, until_all},
     world::{Description, OWN},
@@ -64,15 +67,31 @@ impl Patient<'_> {
         metrics::arrive(self.client, self.world, latest).await
     }
 
+    /// Waits until the platform is as this commit has it. Comparisons are asked for where there has been none yet.
+    ///
+    /// # Errors
+    /// What is not so until the deadline.
+    pub async fn at(&self, commit: &str, deadline: Duration) -> Result<BTreeSet<String>> {
+        let all = self.own(&Kind::Application.within(self.client, argocd::NAMESPACE)).await?;
+        let mut comparable = all.iter().filter(|application| !self.world.is_without(&application.name_any()));
+        if comparable.all(|application| compared(&application.data, commit) == Expectation::Held) {
+            return self.settled(deadline).await;
+        }
+        // What waits to try an older commit again would be in the way.
+        argocd::end_operations(self.client).await?;
+        self.synced(commit, deadline).await
+    }
+
     /// Every application is compared with this commit, and is Synced and Healthy.
-    async fn synced(&self, commit: &str, deadline: Duration) -> Result<()> {
+    async fn synced(&self, commit: &str, deadline: Duration) -> Result<BTreeSet<String>> {
         let api = Kind::Application.within(self.client, argocd::NAMESPACE);
         let short = &commit[..commit.len().min(7)];
         // The root first: the children are compared with what it has applied, also with their project.
         for set in &self.roots.sets {
             refresh::set(self.client, set).await?;
         }
-        for root in &self.roots.applications {
+        // Nobody has what some are made from: these cannot be compared.
+        for root in self.roots.applications.iter().filter(|root| !self.world.is_without(root)) {
             refresh::normal(self.client, root).await?;
             let what = format!("the root {root} has applied commit {short}");
             until(api.clone(), root, &what, deadline, |root| match root {
@@ -81,7 +100,8 @@ impl Patient<'_> {
             })
             .await?;
         }
-        let children = self.own(&api).await?;
+        let mut children = self.own(&api).await?;
+        children.retain(|child| !self.world.is_without(&child.name_any()));
         let asked = children.iter().map(ResourceExt::name_any).filter(|name| !self.roots.applications.contains(name));
         try_join_all(asked.map(async |name| refresh::normal(self.client, &name).await)).await?;
         let what = format!("all applications are compared with commit {short}");
@@ -95,8 +115,12 @@ impl Patient<'_> {
             .fold(Expectation::Held, Expectation::and)
         };
         until_all(api, &what, deadline, claim).await?;
+        self.settled(deadline).await
+    }
+
+    async fn settled(&self, deadline: Duration) -> Result<BTreeSet<String>> {
         let what = "all applications are Synced and Healthy";
-        missing::settled(self.client, self.world, &self.roots, what, deadline).await.map(|_| ())
+        missing::settled(self.client, self.world, &self.roots, what, deadline).await
     }
 
     /// The operator validates every store and reads every secret again.
@@ -171,7 +195,9 @@ fn compared(application: &Value, commit: &str) -> Expectation {
         let wanted = &application["spec"][field];
         wanted.is_null() || *wanted == sync["comparedTo"][field]
     };
-    if !revisions.iter().any(|revision| revision == commit) {
+    // What has nothing in Git is at no commit.
+    let in_git = roots::sources(&application["spec"]).any(|source| source.get("chart").is_none());
+    if in_git && !revisions.iter().any(|revision| revision == commit) {
         return Expectation::Pending(format!("is at {}", sync["revision"]));
     }
     match same("source") && same("sources") {
@@ -202,6 +228,8 @@ mod tests {
         assert_eq!(compared(&with(json!({"revision": "abc", "comparedTo": to("a")})), "abc"), Expectation::Held);
         let several = json!({"revisions": ["2.4.1", "abc"], "comparedTo": to("a")});
         assert_eq!(compared(&with(several), "abc"), Expectation::Held);
+        let chart = json!({"spec": {"source": {"chart": "c"}}, "status": {"sync": {"revision": "2.4.1", "comparedTo": {"source": {"chart": "c"}}}}});
+        assert_eq!(compared(&chart, "abc"), Expectation::Held);
         for old in
             [json!({"revision": "abd", "comparedTo": to("a")}), json!({"revision": "abc", "comparedTo": to("b")})]
         {

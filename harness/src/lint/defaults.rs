@@ -56,7 +56,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::gitops::{render::Application, tree::Tree};
+    use crate::gitops::{render::Application, rendered::Rendered, tree::Tree};
 
     fn object(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()
@@ -79,10 +79,10 @@ mod tests {
         let application =
             Application { name: "a".into(), namespace: "s".into(), paths: Vec::new(), objects: vec![wanted] };
         let platform = Platform {
+            rendered: Rendered::default(),
             clouds: vec![vec![(application, Tree::default())]],
             settings: std::collections::BTreeMap::new(),
             releases,
-            absent: Vec::new(),
         };
         findings(&platform).into_iter().map(|f| format!("{}: {}", f.object, f.what)).collect()
     }

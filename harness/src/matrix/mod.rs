@@ -15,7 +15,7 @@ use crate::{
     failure::Result,
     judge::verdict::Conclusion,
     report::terminal,
-    run::{Job, Subject},
+    subject::{Job, Subject},
     world::Cloud,
 };
 use cell::Axes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{components::Store, run::Subject};
+use crate::{components::Store, subject::Subject};
 
 /// The reason for each of `versions` that cannot be run on this machine with this platform. A release that is built here
 /// counts as had: it is not built to find out.

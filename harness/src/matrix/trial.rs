@@ -55,12 +55,13 @@ impl Trial<'_> {
         // A run that could not even begin has no report.
         let file = reports(&report).into_iter().find(|file| !before.contains(file));
         let mut findings = file.as_deref().map(findings).transpose()?.unwrap_or_default();
+        // Whatever else a run ends with says nothing about the cell.
         let verdict = match code {
             0 => Conclusion::Passed,
-            2 => Conclusion::Unproven,
-            _ => Conclusion::Failed,
+            1 => Conclusion::Failed,
+            _ => Conclusion::Unproven,
         };
-        if verdict == Conclusion::Failed && findings.is_empty() {
+        if verdict != Conclusion::Passed && findings.is_empty() {
             let why = format!("it ended with {status} and without verdicts; what it said is above");
             findings.push(Finding { claim: "the run came to an end".into(), why });
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::failure::{Attempt, Result};
@@ -148,19 +148,28 @@ impl Event {
 /// # Errors
 /// When the log cannot be read, or a line is no audit event.
 pub fn read(log: &Path) -> Result<Vec<Write>> {
-    let attempted = || format!("read the audit log {}", log.display());
     let mut writes = Vec::new();
-    for line in BufReader::new(File::open(log).attempting(attempted)?).split(b'\n') {
-        let line = line.attempting(attempted)?;
-        match serde_json::from_slice::<Event>(&line) {
-            Ok(event) => writes.extend(event.write()),
-            // The API server is writing it at this moment.
-            Err(e) if e.is_eof() => {}
-            Err(e) => return Err(e).attempting(attempted),
-        }
+    for event in events::<Event>(log)? {
+        writes.extend(event?.write());
     }
     writes.sort_by_key(|write| write.done);
     Ok(writes)
+}
+
+/// All events until now, in the order of the log.
+///
+/// # Errors
+/// When the log cannot be read, or, of each, when it is no audit event.
+pub fn events<T: DeserializeOwned>(log: &Path) -> Result<impl Iterator<Item = Result<T>>> {
+    let attempted = move || format!("read the audit log {}", log.display());
+    let lines = BufReader::new(File::open(log).attempting(attempted)?).split(b'\n');
+    Ok(lines.filter_map(move |line| match line.map(|line| serde_json::from_slice(&line)) {
+        Ok(Ok(event)) => Some(Ok(event)),
+        // The API server is writing it at this moment.
+        Ok(Err(e)) if e.is_eof() => None,
+        Ok(Err(e)) => Some(Err(e).attempting(attempted)),
+        Err(e) => Some(Err(e).attempting(attempted)),
+    }))
 }
 
 #[cfg(test)]

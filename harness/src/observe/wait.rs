@@ -16,10 +16,13 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Expectation;
 use crate::failure::{Failure, Result};
+
+/// Time for one answer to something that is only asked. An answer that is lost on the way never comes.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Objects by `name`, or `namespace/name`.
 pub type Objects = BTreeMap<String, DynamicObject>;
@@ -95,7 +98,7 @@ impl Known {
 }
 
 /// Asks `judge` after every event of a watch, until what it expects holds; `None` leaves it at what it said before.
-async fn settle<E>(
+pub(crate) async fn settle<E>(
     events: impl Stream<Item = watcher::Result<E>>,
     what: &str,
     deadline: Duration,
@@ -132,7 +135,8 @@ async fn settle<E>(
     }
 }
 
-/// Asks until the answer is no error. For what has no watch and can only be asked, and takes no more than seconds.
+/// Asks until the answer is no error. For what has no watch and can only be asked, and takes no more than seconds; a question
+/// whose answer takes longer is asked again.
 ///
 /// # Errors
 /// At the deadline, with the last error.
@@ -141,14 +145,27 @@ pub async fn answered<E: Display>(
     deadline: Duration,
     ask: impl AsyncFn() -> std::result::Result<(), E>,
 ) -> Result<()> {
+    answered_within(ANSWER, what, deadline, ask).await
+}
+
+async fn answered_within<E: Display>(
+    patience: Duration,
+    what: &str,
+    deadline: Duration,
+    ask: impl AsyncFn() -> std::result::Result<(), E>,
+) -> Result<()> {
     let begun = Instant::now();
     loop {
-        match ask().await {
-            Ok(()) => return Ok(()),
-            Err(e) if begun.elapsed() > deadline => return Err(Failure::new(format!("see {what}"), e)),
-            // There is no event to wait for.
-            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+        let missed = match timeout(patience, ask()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("no answer within {patience:?}"),
+        };
+        if begun.elapsed() > deadline {
+            return Err(Failure::new(format!("see {what}"), missed));
         }
+        // There is no event to wait for.
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
@@ -204,6 +221,21 @@ mod tests {
         assert_eq!(end(refuted).await, "could not see that it is so: never");
         assert!(end([Err(refused(403)), Ok(Some(Expectation::Held))]).await.contains("No"), "a refusal stays one");
         assert_eq!(end([Err(refused(404)), Ok(Some(Expectation::Held))]).await, "held", "a kind may come later");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_asked_for_again() {
+        let asked = std::cell::Cell::new(0);
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 { std::future::pending().await } else { Ok::<(), String>(()) }
+        };
+        let moment = Duration::from_millis(1);
+        answered_within(moment, "it", Duration::from_secs(60), ask).await.unwrap();
+        assert_eq!(asked.get(), 2);
+        let never = async || std::future::pending::<std::result::Result<(), String>>().await;
+        let failure = answered_within(moment, "it", moment, never).await.unwrap_err().to_string();
+        assert!(failure.contains("no answer within 1ms"), "{failure}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     defects,
     failure::{Attempt, Result},
     gitops::roots,
-    run::{Job, Subject},
+    subject::{Job, Subject},
     world::Cloud,
 };
 
@@ -34,28 +34,23 @@ pub struct Question {
 pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
     let Question { clouds, platform } = question.clone();
     let subject = Subject::find(store, &Job { clouds, platform, ..Job::default() }).await?;
-    // One that no source has is told with its application.
-    let mut charts = Vec::new();
-    for (version, release) in &store.lock.operator.release {
-        if let Ok(chart) = store.obtain(&release.chart).await {
-            charts.push(chart.path.join(format!("external-secrets-{version}.tgz")));
-        }
-    }
-    let (renderer, abroad) = subject.renderer(store, charts, None).await?;
+    let rendered = subject.rendered(store, None).await?;
     let mut whole = true;
     for cloud in &subject.clouds {
         let root = subject.root(*cloud, None)?;
-        let shape = Shape::of(*cloud, &renderer.declared(&root).await?);
+        let shape = Shape::of(*cloud, rendered.of(*cloud));
         println!("{cloud}: {}, in the repository {}\n", root.display(), roots::repository(&root)?);
         println!("{}\n", table(["application", "wave", "source", "objects"], &shape.applications));
         println!("{}\n", table(["store", "provider", "identity"], &shape.stores));
         println!("{}\n", table(["external secret", "store", "keys in the backend"], &shape.secrets));
         let file = subject.declared(*cloud);
-        let mut missing: Vec<String> = abroad.of(*cloud).collect();
-        missing.extend(shape.missing.clone());
+        let mut missing = shape.missing.clone();
         missing.extend(undeclared(*cloud, &file, &shape.keys)?);
         for image in &shape.images {
             let from = match store.lock.image(image) {
+                Ok(known) if known.on_demand => {
+                    ", got for this platform; where nobody has it, what needs it is not run"
+                }
                 Ok(known) if known.optional => ", from its registry; without it, what needs it is not run",
                 Ok(_) => "",
                 Err(_) => ", from its registry",
@@ -66,8 +61,11 @@ pub async fn answer(store: &Store, question: &Question) -> Result<bool> {
         for what in &missing {
             println!("not covered {what}");
         }
+        for what in &shape.broken {
+            println!("FAILED      {what}");
+        }
         println!();
-        whole &= missing.is_empty();
+        whole &= missing.is_empty() && shape.broken.is_empty();
     }
     let operator = &subject.pinned;
     println!("known upstream, with external-secrets {operator} and what else worlds are made of:");

@@ -9,6 +9,7 @@ use crate::{
     gitops::{
         container::Container,
         render::{Application, Declared},
+        rendered::Unrendered,
         roots,
     },
     world::Cloud,
@@ -36,18 +37,25 @@ pub(super) struct Shape {
     pub keys: BTreeSet<String>,
     /// What cannot be run or judged, with the reason.
     pub missing: Vec<String>,
+    /// What cannot work, with the cause.
+    pub broken: Vec<String>,
 }
 
 impl Shape {
     /// Of the applications of a cloud's platform.
     pub(super) fn of(cloud: Cloud, declared: &[Declared]) -> Self {
         let mut shape = Self::default();
-        for Declared { manifest, rendered } in declared {
+        for one in declared {
+            let Declared { manifest, rendered } = one;
             let name = manifest.metadata.name.clone().unwrap_or_default();
             let count = match rendered {
                 Ok(application) => application.objects.len().to_string(),
-                Err(failure) => {
-                    shape.missing.push(format!("application {name}: {failure}"));
+                Err(why) => {
+                    let list = match why {
+                        Unrendered::Broken(_) => &mut shape.broken,
+                        Unrendered::Unknown(_) | Unrendered::Absent(_) => &mut shape.missing,
+                    };
+                    list.push(format!("{}: {why}", one.name()));
                     "unknown".into()
                 }
             };
@@ -201,10 +209,15 @@ mod tests {
         assert!(store(keys).contains("its identity is secretRef"));
         let push = shape(vec![json!({"kind": "PushSecret", "apiVersion": "v1", "metadata": {"name": "p"}})]);
         assert_eq!(push.missing, ["PushSecret n/p: it runs, and nothing is judged of it"]);
-        let rendered = Err(Failure::new("find chart", "there is none"));
-        let manifest = object(json!({"metadata": {"name": "a"}, "spec": {}}));
-        let lost = Shape::of(Cloud::Aws, &[Declared { manifest, rendered }]);
-        assert!(lost.missing[0].starts_with("application a: "), "{:?}", lost.missing);
-        assert_eq!(lost.applications[0][3], "unknown");
+        let lost = |why: fn(Failure) -> Unrendered| {
+            let rendered = Err(why(Failure::new("build it", "it does not build")));
+            let manifest = object(json!({"metadata": {"name": "a"}, "spec": {}}));
+            let shape = Shape::of(Cloud::Aws, &[Declared { manifest, rendered }]);
+            assert_eq!(shape.applications[0][3], "unknown");
+            (shape.missing, shape.broken)
+        };
+        let told = vec!["application a: could not build it: it does not build".to_owned()];
+        assert_eq!(lost(Unrendered::Unknown), (told.clone(), Vec::new()));
+        assert_eq!(lost(Unrendered::Broken), (Vec::new(), told));
     }
 }

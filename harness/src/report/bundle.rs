@@ -26,16 +26,25 @@ pub fn journal(folder: &Path, world: &Description, redactor: &Redactor) -> Resul
     fs::write(&path, redactor.clean(&journal)).attempting(|| format!("write {}", path.display()))
 }
 
-/// Writes the bundle to `folder`. A part that cannot be had is replaced by the reason.
+/// Writes what the world's processes have said to the bundle in `folder`.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub async fn write(folder: &Path, client: &Client, world: &Description, redactor: &Redactor) -> Result<()> {
-    fs::create_dir_all(folder.join("logs")).attempting(|| format!("make {}", folder.display()))?;
-    let save = |name: &str, text: String| {
-        let path = folder.join(name);
-        fs::write(&path, redactor.clean(&text)).attempting(|| format!("write {}", path.display()))
-    };
+pub fn logs(folder: &Path, world: &Description, redactor: &Redactor) -> Result<()> {
+    for log in fs::read_dir(world.folder.join("logs")).into_iter().flatten().flatten() {
+        let text =
+            fs::read(log.path()).map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
+        save(folder, &format!("logs/{}", log.file_name().to_string_lossy()), &text, redactor)?;
+    }
+    Ok(())
+}
+
+/// Writes what the API server has to the bundle in `folder`. A part that cannot be had is replaced by the reason.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub async fn objects(folder: &Path, client: &Client, redactor: &Redactor) -> Result<()> {
+    let save = |name: &str, text: String| save(folder, name, &text, redactor);
     for (kind, name) in [
         (Kind::Application, "applications.yaml"),
         (Kind::ApplicationSet, "application-sets.yaml"),
@@ -67,12 +76,14 @@ pub async fn write(folder: &Path, client: &Client, world: &Description, redactor
         }
         Err(e) => save("logs/pods.txt", e.to_string())?,
     }
-    for log in fs::read_dir(world.folder.join("logs")).into_iter().flatten().flatten() {
-        let text =
-            fs::read(log.path()).map_or_else(|e| e.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned());
-        save(&format!("logs/{}", log.file_name().to_string_lossy()), text)?;
-    }
     Ok(())
+}
+
+fn save(folder: &Path, name: &str, text: &str, redactor: &Redactor) -> Result<()> {
+    let path = folder.join(name);
+    let attempted = || format!("write {}", path.display());
+    fs::create_dir_all(path.parent().unwrap_or(folder)).attempting(attempted)?;
+    fs::write(&path, redactor.clean(text)).attempting(attempted)
 }
 
 fn yaml<T: serde::Serialize>(items: &T) -> String {

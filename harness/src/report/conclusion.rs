@@ -1,12 +1,12 @@
 //! The last lines of a run: phases, verdicts, and what was tested with the counts.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use super::{table, terminal};
+use super::{phases::Phase, table, terminal};
 use crate::judge::verdict::{Conclusion, Outcome, Verdict};
 
 /// Prints the conclusion on standard output: one line per verdict, but a group of which all passed is one line.
-pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'static str, Duration)]) -> Conclusion {
+pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[Phase]) -> Conclusion {
     terminal::print(table::phases(times));
     let mut counts = [0; 4];
     for group in verdicts.chunk_by(|a, b| a.subject() == b.subject()) {
@@ -21,7 +21,7 @@ pub fn print(headline: &str, report: &Path, verdicts: &[Verdict], times: &[(&'st
             let (place, word, why) = match &verdict.outcome {
                 Outcome::Passed => (0, "passed", String::new()),
                 Outcome::Failed(why) => (1, "FAILED", format!("\n          {}", why.replace('\n', "\n          "))),
-                Outcome::Unproven(why) => (2, "UNPROVEN", format!(": {why}")),
+                Outcome::Unproven(why) => (2, "UNPROVEN", format!(": {}", why.replace('\n', "\n          "))),
                 Outcome::NotRun(why) => (3, "not run", format!(": {why}")),
             };
             counts[place] += 1;

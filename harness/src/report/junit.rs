@@ -69,7 +69,8 @@ pub fn read(file: &Path) -> Result<Report> {
 /// What a test that did not pass has said, its panic's message first of all; nothing when it passed or was not run.
 pub fn said(status: &TestCaseStatus) -> Option<&str> {
     let TestCaseStatus::NonSuccess { message, description, .. } = status else { return None };
-    Some(description.as_ref().or(message.as_ref()).map_or("", |said| said.as_str().trim()))
+    let said = description.as_ref().or(message.as_ref()).map(|said| said.as_str().trim());
+    Some(said.filter(|said| !said.is_empty()).unwrap_or("it says nothing"))
 }
 
 #[cfg(test)]

@@ -2,46 +2,148 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tracing::info;
+
+use super::tree::Line;
+
+/// A beginning from which times count.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    begun: Timestamp,
+    instant: Instant,
+}
+
+impl Clock {
+    /// One that begins now.
+    pub fn start() -> Self {
+        Self { begun: Timestamp::now(), instant: Instant::now() }
+    }
+
+    /// One that began at a time of the past.
+    pub fn since(begun: Timestamp) -> Self {
+        let now = Self::start();
+        let elapsed = Duration::try_from(now.begun.duration_since(begun)).unwrap_or_default();
+        Self { begun, instant: now.instant.checked_sub(elapsed).unwrap_or(now.instant) }
+    }
+
+    /// When it began.
+    pub const fn begun(&self) -> Timestamp {
+        self.begun
+    }
+
+    /// Time since then.
+    pub fn elapsed(&self) -> Duration {
+        self.instant.elapsed()
+    }
+
+    /// Seconds from then to a time that something else has recorded; negative before it began.
+    pub fn seconds_to(&self, time: Timestamp) -> f64 {
+        time.duration_since(self.begun).as_secs_f64()
+    }
+}
+
+/// A phase that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// When it began, since its clock did.
+    pub begun: Duration,
+    /// Time it took.
+    pub took: Duration,
+}
 
 /// Phases in order.
 #[derive(Debug)]
 pub struct Phases {
     of: &'static str,
-    done: Vec<(&'static str, Duration)>,
-    running: (&'static str, Instant),
+    clock: Clock,
+    done: Vec<Phase>,
+    running: Option<(&'static str, Duration)>,
+    line: Line,
 }
 
 impl Phases {
     /// Begins with a first phase; `of` says whose phases they are.
     pub fn begin(of: &'static str, name: &'static str) -> Self {
-        info!("{of}: {name} …");
-        Self { of, done: Vec::new(), running: (name, Instant::now()) }
+        Self::by(Clock::start(), of, name)
+    }
+
+    /// The same, by the clock of something larger.
+    pub fn by(clock: Clock, of: &'static str, name: &'static str) -> Self {
+        let mut phases = Self { of, clock, done: Vec::new(), running: None, line: Line::begin(of, name) };
+        phases.next(name);
+        phases
     }
 
     /// Ends the running phase and begins another.
     pub fn next(&mut self, name: &'static str) {
         self.close();
+        self.line.at(name);
         info!("{}: {name} …", self.of);
-        self.running = (name, Instant::now());
+        self.running = Some((name, self.clock.elapsed()));
     }
 
     /// Ends the running phase and returns all.
-    pub fn end(&mut self) -> Vec<(&'static str, Duration)> {
+    pub fn end(&mut self) -> Vec<Phase> {
         self.close();
+        self.line.end();
         self.done.clone()
     }
 
     fn close(&mut self) {
-        let (name, begun) = self.running;
-        if !name.is_empty() {
-            self.done.push((name, begun.elapsed()));
-            self.running = ("", begun);
+        if let Some((name, begun)) = self.running.take() {
+            self.done.push(Phase { name, begun, took: self.clock.elapsed() - begun });
         }
     }
 
     /// Name of the running phase.
-    pub const fn current(&self) -> &'static str {
-        self.running.0
+    pub fn current(&self) -> &'static str {
+        self.running.map_or("", |(name, _)| name)
+    }
+
+    /// All phases until now, the running one as if it ended.
+    pub fn until_now(&self) -> Vec<Phase> {
+        let now = self.clock.elapsed();
+        let running = self.running.map(|(name, begun)| Phase { name, begun, took: now - begun });
+        self.done.iter().copied().chain(running).collect()
+    }
+
+    /// By what their times are.
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// When a phase began, if it has.
+    pub fn begun(&self, name: &str) -> Option<Timestamp> {
+        let phase = self.until_now().into_iter().find(|phase| phase.name == name)?;
+        Some(self.clock.begun() + phase.begun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_can_have_begun_before() {
+        let now = Timestamp::now();
+        let clock = Clock::since(now - Duration::from_secs(1));
+        assert_eq!((clock.begun(), clock.seconds_to(now)), (now - Duration::from_secs(1), 1.0));
+        assert!(clock.elapsed() >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn phases_follow_each_other_without_a_gap_by_the_clock_of_their_run() {
+        let clock = Clock::start();
+        let mut phases = Phases::by(clock, "test", "one");
+        phases.next("two");
+        assert_eq!(phases.current(), "two");
+        assert!(phases.begun("two").is_some_and(|begun| begun >= clock.begun()) && phases.begun("three").is_none());
+        let done = phases.end();
+        assert_eq!(done.iter().map(|phase| phase.name).collect::<Vec<_>>(), ["one", "two"]);
+        assert!(done[0].begun + done[0].took <= done[1].begun);
+        assert_eq!((phases.current(), phases.end()), ("", done));
     }
 }

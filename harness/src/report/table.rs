@@ -6,72 +6,89 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, core::DynamicObject};
 
-use super::digest::Digester;
+use super::{data::SecretState, digest::Digester, phases::Phase};
 use crate::{
     judge::central::Answer,
-    observe::kinds::Kind,
+    observe::{condition, kinds::Kind},
     trial::Record,
     world::{Description, OWN, description::Provenance},
 };
 
-/// One row per ExternalSecret of a world: cloud, store, external secret and Kubernetes Secret, as they are now. What
-/// cannot be read is said in its cell.
-pub async fn secrets(client: &Client, world: &Description) -> Vec<[String; 4]> {
+/// The platform's ExternalSecrets in a world with their stores and Secrets, as they are now. What cannot be read is said in
+/// its place.
+pub async fn secrets(client: &Client, world: &Description) -> Vec<SecretState> {
     let digest = Digester::new(&world.digest_key);
-    let cloud = || world.cloud.to_string();
-    let mut rows = Vec::new();
-    match Kind::ExternalSecret.all(client).list(&kube::api::ListParams::default()).await {
-        Ok(list) if list.items.is_empty() => {
-            rows.push([cloud(), "none".into(), "none".into(), "none".into()]);
-        }
-        Ok(list) => {
-            let own = |namespace: &str| namespace.starts_with(OWN);
-            for object in list.into_iter().filter(|o| !o.metadata.namespace.as_deref().is_some_and(own)) {
-                let namespace = object.metadata.namespace.clone().unwrap_or_default();
-                let reference = &object.data["spec"]["secretStoreRef"];
-                let store = reference["name"].as_str().unwrap_or_default().to_owned();
-                let kind = match reference["kind"].as_str() {
-                    Some("ClusterSecretStore") => Kind::ClusterSecretStore,
-                    _ => Kind::SecretStore,
-                };
-                let state = match kind.within(client, &namespace).get_opt(&store).await {
-                    Ok(Some(store)) => ready(&store),
-                    Ok(None) => "missing".into(),
-                    Err(e) => e.to_string(),
-                };
-                let name = object.metadata.name.clone().unwrap_or_default();
-                let target = object.data["spec"]["target"]["name"].as_str().unwrap_or(&name).to_owned();
-                let secret = match Api::<Secret>::namespaced(client.clone(), &namespace).get_opt(&target).await {
-                    Ok(Some(secret)) => secret
-                        .data
-                        .unwrap_or_default()
-                        .iter()
-                        .map(|(key, value)| format!("{key} {}", digest.of(&value.0)))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                    Ok(None) => "missing".into(),
-                    Err(e) => e.to_string(),
-                };
-                rows.push([
-                    cloud(),
-                    format!("{store}: {state}"),
-                    format!("{namespace}/{name}: {}", ready(&object)),
-                    format!("{namespace}/{target}: {secret}"),
-                ]);
-            }
-        }
+    let list = match Kind::ExternalSecret.all(client).list(&kube::api::ListParams::default()).await {
+        Ok(list) => list,
         Err(e) => {
-            rows.push([cloud(), "unknown".into(), e.to_string(), "unknown".into()]);
+            let unknown = || "unknown".to_owned();
+            return vec![SecretState {
+                store: unknown(),
+                store_state: unknown(),
+                external_secret: "all".into(),
+                state: e.to_string(),
+                ready: false,
+                secret: unknown(),
+                holds: unknown(),
+            }];
         }
+    };
+    let mut states = Vec::new();
+    let own = |namespace: &str| namespace.starts_with(OWN);
+    for object in list.into_iter().filter(|o| !o.metadata.namespace.as_deref().is_some_and(own)) {
+        let namespace = object.metadata.namespace.clone().unwrap_or_default();
+        let reference = &object.data["spec"]["secretStoreRef"];
+        let store = reference["name"].as_str().unwrap_or_default().to_owned();
+        let kind = match reference["kind"].as_str() {
+            Some("ClusterSecretStore") => Kind::ClusterSecretStore,
+            _ => Kind::SecretStore,
+        };
+        let store_state = match kind.within(client, &namespace).get_opt(&store).await {
+            Ok(Some(store)) => reason(&store),
+            Ok(None) => "missing".into(),
+            Err(e) => e.to_string(),
+        };
+        let name = object.metadata.name.clone().unwrap_or_default();
+        let target = object.data["spec"]["target"]["name"].as_str().unwrap_or(&name).to_owned();
+        let holds = match Api::<Secret>::namespaced(client.clone(), &namespace).get_opt(&target).await {
+            Ok(Some(secret)) => secret
+                .data
+                .unwrap_or_default()
+                .iter()
+                .map(|(key, value)| format!("{key} {}", digest.of(&value.0)))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Ok(None) => "missing".into(),
+            Err(e) => e.to_string(),
+        };
+        states.push(SecretState {
+            store,
+            store_state,
+            external_secret: format!("{namespace}/{name}"),
+            state: reason(&object),
+            ready: condition::is_ready(&object.data),
+            secret: format!("{namespace}/{target}"),
+            holds,
+        });
     }
-    rows
+    states
 }
 
-/// The rows of all worlds.
-pub fn secret_rows<'a>(rows: impl Iterator<Item = &'a [String; 4]>) -> String {
+/// The ExternalSecrets of all worlds that came up.
+pub fn secret_rows(records: &[Record]) -> String {
     let mut table = table(["cloud", "store", "external secret", "kubernetes secret"]);
-    for row in rows {
-        table.add_row(row);
+    for record in records.iter().filter(|record| record.world.is_some()) {
+        if record.secrets.is_empty() {
+            table.add_row([record.cloud.name(), "none", "none", "none"]);
+        }
+        for secret in &record.secrets {
+            table.add_row([
+                record.cloud.to_string(),
+                format!("{}: {}", secret.store, secret.store_state),
+                format!("{}: {}", secret.external_secret, secret.state),
+                format!("{}: {}", secret.secret, secret.holds),
+            ]);
+        }
     }
     table.to_string()
 }
@@ -82,10 +99,10 @@ pub fn worlds(records: &[Record]) -> String {
     let clouds = records.iter().map(|r| format!("{} (s)", r.cloud));
     table.load_style(ASCII_MARKDOWN).set_header(std::iter::once("world".to_owned()).chain(clouds));
     let names = records.iter().map(|r| &r.phases).max_by_key(|phases| phases.len());
-    for (name, _) in names.into_iter().flatten() {
+    for Phase { name, .. } in names.into_iter().flatten() {
         let times = records.iter().map(|r| {
-            let took = r.phases.iter().find(|(phase, _)| phase == name);
-            took.map_or_else(String::new, |(_, took)| format!("{:.1}", took.as_secs_f64()))
+            let phase = r.phases.iter().find(|phase| phase.name == *name);
+            phase.map_or_else(String::new, |phase| format!("{:.1}", phase.took.as_secs_f64()))
         });
         table.add_row(std::iter::once((*name).to_owned()).chain(times));
     }
@@ -115,24 +132,25 @@ pub fn queries(answers: &[Answer]) -> String {
 }
 
 /// Phases with their times.
-pub fn phases(phases: &[(&'static str, Duration)]) -> String {
+pub fn phases(phases: &[Phase]) -> String {
     let mut table = table(["phase", "seconds"]);
-    for (name, took) in phases {
+    for Phase { name, took, .. } in phases {
         table.add_row([(*name).to_owned(), format!("{:.1}", took.as_secs_f64())]);
     }
-    let total: Duration = phases.iter().map(|(_, took)| *took).sum();
+    let total: Duration = phases.iter().map(|phase| phase.took).sum();
     table.add_row(["all".to_owned(), format!("{:.1}", total.as_secs_f64())]);
     table.to_string()
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+/// A table without rows.
+pub fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
     table
 }
 
 /// Reason of the condition Ready.
-fn ready(object: &DynamicObject) -> String {
+fn reason(object: &DynamicObject) -> String {
     let conditions = object.data["status"]["conditions"].as_array();
     let ready = conditions.into_iter().flatten().find(|c| c["type"] == "Ready");
     ready.and_then(|c| c["reason"].as_str()).unwrap_or("no condition").to_owned()

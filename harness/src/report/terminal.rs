@@ -4,7 +4,10 @@
 use std::{
     io::{self, Write},
     process::{ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::{
@@ -12,7 +15,11 @@ use tokio::{
     process::Command,
 };
 
+use super::tree;
+
 static SHOWN: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// Whether the standard output is for data, and what people read goes to the other one.
+static FOR_DATA: AtomicBool = AtomicBool::new(false);
 
 /// One of this process's outputs.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +33,20 @@ pub enum Output {
 /// Everything that was shown until now.
 pub fn shown() -> Vec<u8> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// From now on only [`data`] goes to the standard output.
+pub fn keep_for_data() {
+    FOR_DATA.store(true, Ordering::Relaxed);
+}
+
+/// Writes data to the standard output, for a program to read. It is searched for secret values where it was made.
+///
+/// # Errors
+/// When it cannot be written: a program without it has nothing.
+pub fn data(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.write_all(b"\n")).and_then(|()| output.flush())
 }
 
 /// Shows a line, or several, on the standard output.
@@ -56,6 +77,9 @@ async fn pass_on(program: impl AsyncRead + Unpin, mut output: Output) -> io::Res
     let mut lines = BufReader::new(program);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).await? > 0 {
+        if !line.ends_with(b"\n") {
+            line.push(b'\n');
+        }
         let _ = output.write_all(&line);
         line.clear();
     }
@@ -65,11 +89,11 @@ async fn pass_on(program: impl AsyncRead + Unpin, mut output: Output) -> io::Res
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         SHOWN.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        match self {
-            Self::Standard => io::stdout().write_all(bytes),
-            Self::Error => io::stderr().write_all(bytes),
-        }
-        .map(|()| bytes.len())
+        let write = || match self {
+            Self::Standard if !FOR_DATA.load(Ordering::Relaxed) => io::stdout().write_all(bytes),
+            _ => io::stderr().write_all(bytes),
+        };
+        tree::above(write).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

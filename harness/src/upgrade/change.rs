@@ -53,7 +53,7 @@ impl<'a> Change<'a> {
         };
         let old = site.parts;
         Ok(match step.product {
-            Product::ExternalSecrets => Self::Pins(pins(step, site, stage.patient.world).await?),
+            Product::ExternalSecrets => Self::Pins(pins(step, site, stage.patient.world)?),
             Product::Argocd => Self::Manifests { old: &old.argocd, new: next()?.join(MANIFESTS) },
             Product::Kubernetes => Self::Programs {
                 old: &old.kubernetes,
@@ -123,15 +123,15 @@ impl<'a> Change<'a> {
 }
 
 /// The changes that a pull request would make.
-async fn pins(step: &Step, site: &Site<'_>, world: &Description) -> Result<Vec<Edit>> {
+fn pins(step: &Step, site: &Site<'_>, world: &Description) -> Result<Vec<Edit>> {
     let attempted = || format!("find where the platform pins {CHART} {}", step.from);
-    let renderer = site.renderer(world).await?;
-    let applications = renderer.applications(&world.root).await?;
-    let trees: Vec<Tree> = applications.iter().map(|a| Tree::of(&world.platform, a)).collect::<Result<_>>()?;
+    let applications = site.rendered.applications(world.cloud);
+    let trees: Vec<Tree> = applications.map(|a| Tree::of(&world.platform, a)).collect::<Result<_>>()?;
     let pins = pin::moved(&world.platform, &trees, CHART, &step.from, &step.to)?;
     match pins.is_empty() {
         true => Err(Failure::new(attempted(), format!("no file below {} does", world.platform.display()))
-            .next("--from names the release that the platform's Application has as targetRevision")),
+            .next("--from names the release that the platform's Application has as targetRevision")
+            .misused()),
         false => Ok(pins),
     }
 }

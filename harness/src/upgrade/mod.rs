@@ -24,8 +24,8 @@ use crate::{
     failure::{Failure, Result},
     judge::verdict::{Conclusion, Outcome, Verdict},
     report::terminal,
-    run::{Job, Subject},
     site::Trials,
+    subject::{Job, Subject},
     world::{Cloud, Parts},
 };
 

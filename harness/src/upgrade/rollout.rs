@@ -25,8 +25,8 @@ use crate::{
         well::Patient,
     },
     report::{digest::Digester, redact::Redactor},
-    run::Subject,
     site::Site,
+    subject::Subject,
     world::{
         Cloud,
         bringup::{PLATFORM, Wish},
@@ -81,7 +81,7 @@ impl Rollout<'_> {
             let begun = Instant::now();
             let settled = format!("the platform works with {}", self.step.before());
             let description = &world.description;
-            let roots = match self.site.up(description, client, values, PLATFORM).await? {
+            let roots = match self.site.up(self.site.rendered, description, client, values, PLATFORM).await? {
                 Ok(roots) => roots,
                 Err(cause) => return Ok(vec![Verdict::new("before", settled, Outcome::Failed(cause.to_string()))]),
             };

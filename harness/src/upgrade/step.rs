@@ -29,7 +29,7 @@ impl Step {
         lock.lists(product, from)?;
         lock.lists(product, to)?;
         let step = Self { product, from: from.into(), to: to.into() };
-        let refused = |(seen, next): (&str, String)| Failure::new(format!("upgrade {step}"), seen).next(next);
+        let refused = |(seen, next): (&str, String)| Failure::new(format!("upgrade {step}"), seen).next(next).misused();
         if from == to {
             return Err(refused(("they are the same release", "name another one with --to".into())));
         }

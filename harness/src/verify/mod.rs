@@ -81,7 +81,7 @@ async fn client(kubeconfig: &std::path::Path) -> Result<Client> {
     let attempted = || format!("reach the cluster of {}", kubeconfig.display());
     // Chosen once for the process; a second choice would be the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = Kubeconfig::read_from(kubeconfig).attempting(attempted)?;
+    let config = Kubeconfig::read_from(kubeconfig).attempting(attempted).map_err(Failure::misused)?;
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
     let client = Client::try_from(config.attempting(attempted)?).attempting(attempted)?;
     match client.apiserver_version().await {

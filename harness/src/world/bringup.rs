@@ -32,16 +32,12 @@ use super::{
 use crate::{
     cluster::{
         self, Cluster, Inputs,
-        embedded::{
-            cgroups::Hierarchies,
-            network::Network,
-            node::Node,
-            settings::{self, REGISTRY},
-        },
+        embedded::{cgroups::Hierarchies, network::Network, node::Node, settings},
     },
-    components::{Chart, cache::hash_bytes},
+    components::{Chart, Store, cache::hash_bytes},
     failure::{Attempt, Failure, Result},
-    gitops::{argocd, layout::Layout, roots},
+    folder,
+    gitops::{argocd, layout::Layout, render::Renderer, rendered::Rendered, roots},
     observe::{answered, condition, until},
     workspace,
 };
@@ -51,11 +47,12 @@ const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
 /// Time for a step of the bring-up; the slowest, Argo CD's first start, takes 20 s on two cores.
 const STEP: Duration = Duration::from_secs(120);
 /// Applications of the suites' own, below the workspace.
-const SUITES: &str = "fixtures/suites";
+pub(crate) const SUITES: &str = "fixtures/suites";
 /// Where Argo CD finds them, in every world.
 pub const SUITES_URL: &str = "https://github.com/trinity/suites.git";
-/// Time for a platform to come up, from its root application to all Synced and Healthy.
-pub const PLATFORM: Duration = Duration::from_secs(300);
+/// Time for a platform to come up, from its root application to all Synced and Healthy. An ExternalSecret that is there before
+/// its store is tried again after 1 s, 2 s, 4 s and so on: one that finds it missing after two minutes is looked at after four.
+pub const PLATFORM: Duration = Duration::from_secs(480);
 /// What a world shall be.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -71,6 +68,19 @@ pub struct Wish {
     pub grafana: PathBuf,
     /// Its nodes.
     pub nodes: Nodes,
+}
+
+impl Wish {
+    /// The platform rendered: that of a copy which was changed, which is another one than the run's. `cell` is the release of
+    /// the operator whose root it has, where that is another one than the pinned.
+    ///
+    /// # Errors
+    /// When the platform has no such root, or its root or settings cannot be read, or a program does not run.
+    pub async fn rendered(&self, store: &Store, cell: Option<&str>) -> Result<Rendered> {
+        let root = self.layout.root(&self.platform, self.cloud, cell)?;
+        let renderer = Renderer::find(store, &self.platform, &self.platform.join(&self.layout.settings)).await?;
+        renderer.all(&[(self.cloud, root)]).await
+    }
 }
 
 /// A world that this process owns.
@@ -116,9 +126,11 @@ impl World {
         let cloud = config::Cloud::read(wish.cloud.name(), &wish.declared)
             .attempting(|| format!("find out which {} it is", wish.cloud))?;
         let (issuer, jwks) = cloud.issuer(&hash_bytes(claim.name.as_bytes())[..32]);
+        folder::in_memory(&path(description::KEYS))
+            .attempting(|| format!("keep the keys of {} in memory", claim.name))?;
         let minted = authority::mint("trinity-e2e gateway").attempting(|| "mint the gateway's authority".into())?;
         write(&path("gateway.crt"), &minted.certificate, 0o644)?;
-        write(&path("gateway.key"), &minted.key, 0o600)?;
+        write(&path("pki/gateway.key"), &minted.key, 0o600)?;
         let root = wish.layout.root(&wish.platform, wish.cloud, parts.operator.cell())?;
         let mut repositories = Vec::new();
         for (tree, bare, url) in [
@@ -134,11 +146,11 @@ impl World {
         }
         let gateway = config::Config {
             https: (network.node(), 443).into(),
-            registry: Some(REGISTRY.parse().attempting(|| format!("read {REGISTRY}"))?),
+            registry: Some(network.registry()),
             metadata: matches!(cloud, config::Cloud::Gcp(_)).then(|| METADATA.into()),
             control: path("control.sock"),
             journal: path("gateway.jsonl"),
-            authority: config::Pair { certificate: path("gateway.crt"), key: path("gateway.key") },
+            authority: config::Pair { certificate: path("gateway.crt"), key: path("pki/gateway.key") },
             git: repositories,
             charts: charts(&parts.charts)?,
             images: config::Images { blobs: parts.images.blobs.clone(), refs: parts.images.refs.clone() },
@@ -238,11 +250,6 @@ impl World {
         try_join_all(nodes).await.map(drop)
     }
 
-    /// The most memory that all processes of the world have used at once (bytes), if the kernel tells.
-    pub fn memory_peak(&self) -> Option<u64> {
-        cluster::memory_peak(&Hierarchies::find().ok()?, &self.claim.folder, &self.claim.name)
-    }
-
     /// Ends the world and removes every trace of it.
     ///
     /// # Errors
@@ -263,6 +270,11 @@ impl World {
 }
 
 impl Description {
+    /// The most memory that all processes of the world have used at once (bytes), if the kernel tells.
+    pub fn memory_peak(&self) -> Option<u64> {
+        cluster::memory_peak(&Hierarchies::find().ok()?, &self.folder, &self.name)
+    }
+
     /// A client with the administrator's rights.
     ///
     /// # Errors
@@ -364,8 +376,12 @@ impl Description {
         let mut outcomes = probe.run().await.attempting(attempted)?;
         let declared = grafana::declared::Declared::read(&self.grafana).attempting(attempted)?;
         let grafana = self.grafana_control()?;
-        let (writer, reader) = (grafana.secret("write").await, grafana.secret("read").await);
-        let (writer, reader) = (writer.attempting(attempted)?, reader.attempting(attempted)?);
+        // Where suites have rotated the password, the first of the two tokens that may write is revoked.
+        let writer = match grafana.secret("write").await {
+            Ok(writer) => Ok(writer),
+            Err(_) => grafana.secret("next").await,
+        };
+        let (writer, reader) = (writer.attempting(attempted)?, grafana.secret("read").await.attempting(attempted)?);
         outcomes.extend(grafana::canaries::run(&probe, &declared, &writer, &reader).await.attempting(attempted)?);
         Ok(outcomes)
     }

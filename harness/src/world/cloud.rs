@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Cloud {
     /// Amazon Web Services: EKS, IAM roles for service accounts, Secrets Manager.

@@ -150,8 +150,12 @@ impl fmt::Display for Operator {
     }
 }
 
+/// Origin of what stands in for something that no source has.
+pub const SUBSTITUTED: &str = "substituted";
+
 /// Name, version and origin of one component.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Provenance {
     /// Name in the component lock.
     pub name: String,
@@ -173,6 +177,8 @@ impl Provenance {
 pub const PLATFORM: &str = "platform.git";
 /// Folder of that with what the suites' own applications consist of.
 pub const SUITES: &str = "suites.git";
+/// Folder in a world's folder with its keys, certificates and kubeconfigs. It is in memory.
+pub const KEYS: &str = "pki";
 
 impl Description {
     /// The bare Git repository that Argo CD reads the platform from.
@@ -193,6 +199,12 @@ impl Description {
     /// Whether an application is one of these.
     pub fn is_without(&self, application: &str) -> bool {
         self.without().any(|name| name == application)
+    }
+
+    /// How people reach it: two lines for a shell.
+    pub fn reached(&self) -> String {
+        let (kubeconfig, kubectl) = (self.kubeconfig.display(), self.kubectl.display());
+        format!("export KUBECONFIG={kubeconfig}\n{kubectl} get applications -A")
     }
 
     /// Where its cloud is played.

@@ -32,6 +32,8 @@ use crate::{
 const ADDRESS: &str = "127.0.0.1:9090";
 /// Time to become ready; an empty one takes a second.
 const READY: Duration = Duration::from_secs(60);
+/// Time for one answer; queries here take milliseconds.
+const ANSWER: Duration = Duration::from_secs(30);
 /// Grafana Cloud takes samples that are up to two hours late, which a sender's second attempt may be.
 const SETTINGS: &str = "storage:\n  tsdb:\n    out_of_order_time_window: 2h\n";
 
@@ -94,11 +96,6 @@ impl Engine {
         Ok((supervisor, socket))
     }
 
-    /// Folder that holds everything of it.
-    pub fn folder(&self) -> &Path {
-        &self.claim.folder
-    }
-
     /// The Unix socket on which it speaks HTTP.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -107,19 +104,6 @@ impl Engine {
     /// A future that ends only when it dies, with its last words.
     pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
         self.supervisor.broken()
-    }
-
-    /// Evaluates an instant query.
-    ///
-    /// # Errors
-    /// When it cannot be asked, or does not understand.
-    pub async fn query(&self, query: &str) -> Result<Vec<Sample>> {
-        let attempted = || format!("ask Grafana Cloud's Prometheus {query:?}");
-        let form = form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
-        let call = client(&self.socket)?.post("http://engine/api/v1/query").body(form);
-        let call = call.header("content-type", "application/x-www-form-urlencoded");
-        let answer = call.send().await.attempting(attempted)?.text().await.attempting(attempted)?;
-        promql::vector(&answer)
     }
 
     /// Ends it and removes every trace of it.
@@ -141,8 +125,25 @@ impl Engine {
     }
 }
 
+/// Evaluates an instant query by the engine that listens on a socket.
+///
+/// # Errors
+/// When it cannot be asked, or does not understand.
+pub async fn query(socket: &Path, query: &str) -> Result<Vec<Sample>> {
+    let attempted = || format!("ask Grafana Cloud's Prometheus {query:?}");
+    let form = form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+    let call = client(socket)?.post("http://engine/api/v1/query").body(form);
+    let call = call.header("content-type", "application/x-www-form-urlencoded");
+    let answer = call.send().await.attempting(attempted)?.text().await.attempting(attempted)?;
+    promql::vector(&answer)
+}
+
 fn client(socket: &Path) -> Result<Client> {
-    Client::builder().unix_socket(socket).build().attempting(|| format!("use the socket {}", socket.display()))
+    Client::builder()
+        .unix_socket(socket)
+        .timeout(ANSWER)
+        .build()
+        .attempting(|| format!("use the socket {}", socket.display()))
 }
 
 async fn ready(socket: &Path) -> Result<()> {

@@ -4,6 +4,7 @@ pub mod bringup;
 pub mod cloud;
 pub mod declared;
 pub mod description;
+pub mod disk;
 pub mod engine;
 pub mod kept;
 pub mod nodes;
@@ -11,6 +12,7 @@ pub mod outside;
 pub mod ownership;
 pub mod parts;
 pub mod relay;
+pub mod retain;
 pub mod run;
 pub mod sweep;
 
@@ -20,6 +22,7 @@ pub use description::Description;
 pub use engine::Engine;
 pub use nodes::Nodes;
 pub use parts::Parts;
+pub use retain::Retain;
 pub use run::Run;
 
 /// Namespaces that the harness makes for trials of its own begin with this; what happens there says nothing about the

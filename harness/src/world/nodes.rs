@@ -13,17 +13,26 @@ use crate::{
         capacity::Requests,
         quantity::{Cpu, Memory},
     },
+    proc,
 };
 
 /// What the command line says about nodes.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// CPU that each node offers to Pods, for example 940m; by default that of the world's file, or all of the machine.
-    #[arg(long)]
+    #[arg(long, help_heading = "Worlds")]
     pub node_cpu: Option<Cpu>,
     /// Number of nodes; by default that of the world's file, or one.
-    #[arg(long)]
+    #[arg(long, help_heading = "Worlds")]
     pub nodes: Option<u8>,
+}
+
+impl Asked {
+    /// The arguments that say the same to another process.
+    pub fn again(&self) -> Vec<String> {
+        let cpu = self.node_cpu.map(|cpu| format!("--node-cpu={cpu}"));
+        cpu.into_iter().chain(self.nodes.map(|nodes| format!("--nodes={nodes}"))).collect()
+    }
 }
 
 impl fmt::Display for Asked {
@@ -87,11 +96,13 @@ impl Nodes {
                 format!("make a world of {count} nodes"),
                 format!("a world has 1 to {}", Node::MOST),
             )
-            .next("correct --nodes, or nodes.count in the world's file"));
+            .next("correct --nodes, or nodes.count in the world's file")
+            .misused());
         }
         if cpu == Some(Cpu(0)) {
             return Err(Failure::new("make nodes without CPU", "no Pod could request any")
-                .next("correct --node-cpu, or nodes.cpu in the world's file"));
+                .next("correct --node-cpu, or nodes.cpu in the world's file")
+                .misused());
         }
         Ok(())
     }
@@ -147,10 +158,9 @@ fn processors(cpuinfo: &str) -> Cpu {
 }
 
 fn memory(meminfo: &str) -> Result<Memory> {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
-    let kib = total.and_then(|kib| kib.trim().parse::<u64>().ok());
-    let kib = kib.ok_or_else(|| Failure::new("measure this machine's memory", "/proc/meminfo has no MemTotal"))?;
-    Ok(Memory(kib << 10))
+    let total = proc::memory(meminfo, "MemTotal");
+    let seen = "/proc/meminfo has no MemTotal";
+    total.map(Memory).ok_or_else(|| Failure::new("measure this machine's memory", seen))
 }
 
 #[cfg(test)]
@@ -165,6 +175,13 @@ mod tests {
         assert_eq!(find(Asked::default()), Nodes { count: 2, cpu: Some(Cpu(1)) });
         let asked = Asked { node_cpu: Some(Cpu(2)), nodes: Some(3) };
         assert_eq!(find(asked), Nodes { count: 3, cpu: Some(Cpu(2)) });
+    }
+
+    #[test]
+    fn another_process_is_asked_for_the_same() {
+        let asked = Asked { node_cpu: Some(Cpu(940)), nodes: Some(2) };
+        assert_eq!(asked.again(), ["--node-cpu=940m", "--nodes=2"]);
+        assert!(Asked::default().again().is_empty());
     }
 
     #[test]

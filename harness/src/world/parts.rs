@@ -1,15 +1,28 @@
 //! What worlds are made from, found before the first of them starts.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
-use super::description::{Description, Operator, Provenance};
+use super::description::{Operator, Provenance, SUBSTITUTED};
 use crate::{
     cluster::{Backend, kind::Tools},
-    components::{self, Chart, ImageSet, Missing, Need, Product, Store, debian, stand_in::Role},
+    components::{self, Chart, ImageSet, Lock, Missing, Need, Product, Store, debian, stand_in::Role},
     failure::{Failure, Result},
-    gitops::{abroad::Abroad, argocd::MANIFESTS, render::Renderer},
+    gitops::{argocd::MANIFESTS, rendered::Rendered},
     judge::verdict::Verdict,
 };
+
+/// Names of the components that every world needs beside images.
+///
+/// # Errors
+/// When a chosen release is not listed.
+pub fn programs(lock: &Lock) -> Result<Vec<&str>> {
+    let argocd = lock.argocd()?;
+    // The last two render the platform as Argo CD does.
+    Ok(vec![lock.kubernetes()?, "etcd", "coredns", "prometheus", &argocd.files, &argocd.helm, &argocd.kustomize])
+}
 
 /// Programs and images for worlds.
 #[derive(Clone, Debug)]
@@ -68,9 +81,7 @@ impl Parts {
     ) -> Result<Self> {
         let machine = debian::machine(&store.lock.debian).await?;
         let (kubernetes, argocd) = (store.lock.kubernetes()?, store.lock.argocd()?);
-        // The last two render the platform as Argo CD does.
-        let mut names =
-            vec![kubernetes, "etcd", "coredns", "prometheus", &argocd.files, &argocd.helm, &argocd.kustomize];
+        let mut names = programs(&store.lock)?;
         let (mut argocds, mut another, mut further) = (vec![argocd], None, None);
         match next {
             None => {}
@@ -122,12 +133,36 @@ impl Parts {
         })
     }
 
+    /// The same with those images that a run gets only because its platform names them, of all that it `named`.
+    ///
+    /// # Errors
+    /// When the images cannot be unpacked.
+    pub async fn with_named(mut self, named: &BTreeSet<&str>, store: &Store) -> Result<Self> {
+        let wanted = store.lock.on_demand(named);
+        if wanted.is_empty() {
+            return Ok(self);
+        }
+        let (images, missing) = store.available(&wanted).await?;
+        self.missing.extend(missing);
+        self.take(images);
+        self.unpacked = store.unpacked(&self.images).await?;
+        Ok(self)
+    }
+
+    fn take(&mut self, images: ImageSet) {
+        self.provenance.extend(images.artifacts.iter().map(Provenance::of));
+        self.images.refs.extend(images.refs);
+        self.images.artifacts.extend(images.artifacts);
+    }
+
     /// The same with what applications have from elsewhere.
     #[must_use]
-    pub fn and(mut self, abroad: Abroad) -> Self {
-        self.provenance.extend(abroad.charts.iter().map(|(_, chart)| Provenance::of(chart)));
-        self.charts.extend(abroad.charts.into_iter().map(|(repository, c)| Chart { repository, archive: c.path }));
-        self.missing.extend(abroad.missing);
+    pub fn and(mut self, rendered: &Rendered) -> Self {
+        for (repository, chart) in &rendered.charts {
+            self.provenance.push(Provenance::of(chart));
+            self.charts.push(Chart { repository: repository.clone(), archive: chart.path.clone() });
+        }
+        self.missing.extend(rendered.missing().cloned());
         self
     }
 
@@ -147,23 +182,13 @@ impl Parts {
                 },
             };
             let (artifact, manifest) = store.stand_in(image, role).await?;
-            self.provenance.push(Provenance { origin: "substituted".into(), ..Provenance::of(&artifact) });
+            self.provenance.push(Provenance { origin: SUBSTITUTED.into(), ..Provenance::of(&artifact) });
             self.images.refs.insert(image.clone(), manifest);
             self.images.artifacts.push(artifact);
             self.substituted.push(Missing { what, reason });
         }
         self.unpacked = store.unpacked(&self.images).await?;
         Ok(self)
-    }
-
-    /// What renders the platform of a world with these charts, but for the applications that the world is without.
-    ///
-    /// # Errors
-    /// When no source has a program for it, or the platform's settings cannot be read.
-    pub async fn renderer(&self, store: &Store, world: &Description) -> Result<Renderer> {
-        let charts = self.charts.iter().map(|chart| chart.archive.clone()).collect();
-        let renderer = Renderer::find(store, &world.platform, &world.settings, charts).await?;
-        Ok(renderer.with(Vec::new(), world.without().map(Into::into).collect()))
     }
 
     /// The same, with what the backend needs beside that.
@@ -180,14 +205,14 @@ impl Parts {
                 format!("make a cluster of Kubernetes {chosen} by kind"),
                 format!("its node image is of {own}"),
             )
-            .next("leave --kubernetes out, or use --backend embedded"));
+            .next("leave --kubernetes out, or use --backend embedded")
+            .misused());
         }
         let tools = Tools::find(store).await?;
         let references: Vec<&str> = store.lock.kind.images.iter().map(String::as_str).collect();
         let further = store.images(&references).await?;
-        self.provenance.extend(tools.artifacts.iter().chain(&further.artifacts).map(Provenance::of));
-        self.images.refs.extend(further.refs);
-        self.images.artifacts.extend(further.artifacts);
+        self.provenance.extend(tools.artifacts.iter().map(Provenance::of));
+        self.take(further);
         self.unpacked = store.unpacked(&self.images).await?;
         self.kind = Some(tools);
         Ok(self)

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -44,16 +44,23 @@ pub fn sweep(estate: &Estate, which: Which) -> Result<Vec<String>> {
     let _guard = estate.lock()?;
     let hierarchies = Hierarchies::find()?;
     let mut removed = Vec::new();
-    for folder in estate.runs().into_iter().chain(estate.worlds()) {
+    for folder in find(estate, which) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match (Estate::state(&folder), which) {
-            (State::Owned, _) | (State::Kept, Which::Abandoned) => continue,
-            _ => remove(&hierarchies, &folder, &name)?,
-        }
+        remove(&hierarchies, &folder, &name)?;
         removed.push(name);
     }
     removed.extend(kind::remove_orphans()?);
     Ok(removed)
+}
+
+/// Folders of what a sweep would remove. Whoever asks holds the estate.
+pub fn find(estate: &Estate, which: Which) -> Vec<PathBuf> {
+    let wanted = |folder: &PathBuf| match Estate::state(folder) {
+        State::Owned => false,
+        State::Kept => which == Which::AbandonedAndKept,
+        State::Abandoned => true,
+    };
+    estate.runs().into_iter().chain(estate.worlds()).filter(wanted).collect()
 }
 
 /// Removes one run or world, which nobody but the caller owns.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use trinity_e2e::judge::quantity::Memory;
+
 use crate::{
     kept::Cluster,
     machine::{Machine, Told},
@@ -16,6 +18,11 @@ const REQUEST: &str = "cpu 200m, memory 256Mi";
 
 const fn with<'a>() -> [&'a str; 4] {
     ["--cloud", "gcp", "--node-cpu", NODE]
+}
+
+/// What makes a world of two of them.
+pub const fn two<'a>() -> [&'a str; 6] {
+    ["--cloud", "gcp", "--node-cpu", NODE, "--nodes", "2"]
 }
 
 fn capacity(machine: &Machine, args: &[&str]) -> Told {
@@ -44,17 +51,29 @@ fn one_small_node_is_told_beforehand_and_found() {
 #[test]
 fn a_second_node_makes_room() {
     let machine = Machine::new();
-    let two = [&with()[..], &["--nodes", "2"]].concat();
-    let told = capacity(&machine, &two);
+    let told = capacity(&machine, &two());
     told.assert_success();
     told.assert_says("verdict    fits");
 
-    machine.run_e2e(&[&two[..], &["--keep"]].concat()).assert_success();
+    machine.run_e2e(&[&two()[..], &["--keep"]].concat()).assert_success();
+    assert_a_second_node(&machine);
+    machine.run(&["down"]).assert_success();
+    machine.assert_clean();
+}
+
+/// Asserts that the kept world has two nodes, and that they are one cluster.
+#[track_caller]
+pub fn assert_a_second_node(machine: &Machine) {
     let worlds = fs::read_dir(machine.state().join("worlds")).unwrap().flatten();
     let world = worlds.map(|w| w.file_name()).find(|name| name.to_string_lossy().starts_with("gcp-")).unwrap();
-    let cluster = Cluster::find(&machine, &world.to_string_lossy());
+    let cluster = Cluster::find(machine, &world.to_string_lossy());
     let template = "jsonpath={range .items[*]}{.metadata.name} {.status.allocatable.cpu}\n{end}";
     assert_eq!(cluster.kubectl(&["get", "nodes", "-o", template]), format!("node {NODE}\nnode-2 {NODE}\n"));
+    // As a node of a cloud does, each offers its disk, too: a Pod may request `ephemeral-storage`.
+    let template = "jsonpath={range .items[*]}{.status.allocatable.ephemeral-storage}\n{end}";
+    let disks = cluster.kubectl(&["get", "nodes", "-o", template]);
+    let disks: Vec<Memory> = disks.lines().map(|disk| disk.parse().unwrap()).collect();
+    assert!(disks.len() == 2 && disks.iter().all(|disk| disk.0 > 1 << 30), "{disks:?}");
     let node = |namespace: &str, name: &str| {
         let label = format!("app.kubernetes.io/name={name}");
         cluster.kubectl(&["get", "pods", "-n", namespace, "-l", &label, "-o", "jsonpath={.items[*].spec.nodeName}"])
@@ -66,6 +85,4 @@ fn a_second_node_makes_room() {
     for (namespace, name) in [("workloads", "deploy/mandelbrot"), ("observability", "deploy/prometheus")] {
         cluster.kubectl(&["logs", "-n", namespace, name]);
     }
-    machine.run(&["down"]).assert_success();
-    machine.assert_clean();
 }

@@ -6,8 +6,10 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use quick_junit::{Report, TestCaseStatus};
 use tokio::net::TcpListener;
 use trinity_e2e::{
@@ -19,8 +21,12 @@ use walkdir::WalkDir;
 
 use crate::{
     machine::{Machine, Told},
+    platforms::FLEET,
     verify,
 };
+
+/// Time for one suite on a kept world, twice; half of it is usual.
+const QUICK: Duration = Duration::from_secs(20);
 
 /// kubectl for one kept world.
 pub struct Cluster {
@@ -74,11 +80,12 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     let first = machine.run_e2e(&["--keep"]);
     first.assert_success();
     are_in_the_tables(&Cloud::ALL, &first);
-    let second = machine.run_e2e(&["--keep", "--operator", &buildable, "--cloud", "gcp"]);
-    second.assert_success();
+    let second = up_and_again(&machine, &["--operator", &buildable, "--cloud", "gcp"]);
     are_in_the_tables(&[Cloud::Gcp], &second);
     claims_are_in_the_reports(&machine);
+    recorded_runs_are_judged_again(&machine, &[&first, &second]);
     a_cell_is_no_pass_of_the_pinned_release(&second, &buildable);
+    a_choice_is_tried_again_in_seconds(&machine);
 
     let ambiguous = machine.run(&["kubeconfig"]);
     assert!(!ambiguous.success);
@@ -91,6 +98,7 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     assert_eq!(servers.len(), 4);
     for (name, cluster) in &clusters {
         kubectl_works(cluster);
+        keys_and_values_are_in_memory(&machine, cluster);
         no_value_is_in_the_reports(&machine, name, cluster, &[&first, &second]);
     }
     an_image_from_elsewhere_is_pulled(&clusters[0].1);
@@ -99,6 +107,72 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
 
     machine.run(&["down"]).assert_success();
     machine.assert_clean();
+}
+
+/// Of the world's keys, and of etcd's data as etcd sees them; and nothing dumps core.
+fn keys_and_values_are_in_memory(machine: &Machine, cluster: &Cluster) {
+    let data = cluster.file("etcd");
+    let etcd = format!("--data-dir={}", data.display());
+    let (id, _) = machine.processes().into_iter().find(|(_, command)| command.contains(&etcd)).unwrap();
+    let root = PathBuf::from(format!("/proc/{id}/root"));
+    let member = root.join(data.strip_prefix("/").unwrap()).join("member/snap/db");
+    let key = cluster.file("pki/gateway.key");
+    for file in [member, cluster.kubeconfig().to_owned(), key] {
+        assert_eq!(statfs(&file).unwrap().filesystem_type(), TMPFS_MAGIC, "{}", file.display());
+    }
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "there are data beside those in memory");
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
+
+/// A world that is brought up and nothing else; then everything is tried on it.
+fn up_and_again(machine: &Machine, args: &[&str]) -> Told {
+    let report = machine.folder().join("up");
+    let up = machine.run(&[&["up", "--report", report.to_str().unwrap()], args].concat());
+    up.assert_success();
+    up.assert_says("world gcp-");
+    up.assert_says("export KUBECONFIG=");
+    let lines: Vec<&str> = up.stdout.lines().collect();
+    for line in [lines[0], lines[lines.len() - 1]] {
+        assert!(line.contains("chosen: nothing, worlds are brought up and go on"), "{line}");
+    }
+    assert!(!up.stdout.contains("all claims about"), "{}", up.stdout);
+    let again = machine.run_e2e(&[&["--reuse"], args].concat());
+    again.assert_success();
+    assert!(again.stdout.lines().next().unwrap().contains(", on kept worlds gcp-"), "{}", again.stdout);
+    again
+}
+
+/// One suite on the world with the pinned release; its report is apart, because it has not all claims.
+fn a_choice_is_tried_again_in_seconds(machine: &Machine) {
+    let report = machine.folder().join("chosen");
+    let begun = Instant::now();
+    let args = ["--cloud", "gcp", "--suite", "secret_path", "--filter", "stores", "--filter", "crds", "--repeat", "2"];
+    let told = machine.run(&[&["e2e", "--reuse", "--report", report.to_str().unwrap()][..], &args].concat());
+    told.assert_success();
+    assert!(begun.elapsed() < QUICK, "it took {:?}:\n{}", begun.elapsed(), told.all());
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    for line in [lines[0], lines[lines.len() - 1]] {
+        assert!(line.contains("chosen: suites secret_path; tests named stores or crds"), "{line}");
+    }
+    told.assert_says(" passed  gcp rounds every test comes out the same in 2 rounds (2 tests)");
+    told.assert_says("not run  choice everything else: not chosen");
+    let run = fs::read_dir(report).unwrap().flatten().next().unwrap().path();
+    for place in ["gcp/secrets", "gcp/round-2/secrets"] {
+        let cases =
+            Report::deserialize_from_str(&fs::read_to_string(run.join(place).join("nextest/e2e/junit.xml")).unwrap());
+        let suites = cases.unwrap().test_suites;
+        let names: BTreeSet<&str> =
+            suites.iter().flat_map(|suite| &suite.test_cases).map(|case| case.name.as_str()).collect();
+        assert_eq!(names, BTreeSet::from(["crds_are_established::case_2_gcp", "stores_are_valid::case_2_gcp"]));
+    }
+    let vain = machine.run_e2e(&["--reuse", "--cloud", "gcp", "--filter", "no_such_test"]);
+    assert!(!vain.success);
+    vain.assert_says("none of the chosen suites has such a one");
+    let other = machine.run_e2e(&["--reuse", "--platform", FLEET]);
+    assert!(!other.success);
+    other.assert_says("is of the platform ");
 }
 
 /// The state of these clouds' secrets, the time of their phases and the memory they took.
@@ -134,6 +208,26 @@ fn claims_are_in_the_reports(machine: &Machine) {
         }
         assert!(text.contains("quay.io/argoproj/argocd:v3.2.11"), "{text}");
     }
+}
+
+/// Without a cluster they come out as they did; and what was changed in a recording comes out otherwise.
+fn recorded_runs_are_judged_again(machine: &Machine, runs: &[&Told]) {
+    let folder = |told: &Told| told.stdout.lines().find_map(|line| line.strip_prefix("report: ")).unwrap().to_owned();
+    let again = |folder: &str| machine.run(&["report", "--replay", folder]);
+    for run in runs {
+        let told = again(&folder(run));
+        told.assert_success();
+        told.assert_says("    same  gcp platform ");
+        assert!(told.stdout.trim_end().ends_with(" came out as before, 0 differ"), "{}", told.stdout);
+    }
+    let folder = folder(runs[0]);
+    let objects = Path::new(&folder).join("gcp/recording/objects/applications.argoproj.io.json");
+    let recorded = fs::read_to_string(&objects).unwrap();
+    fs::write(&objects, recorded.replace(r#""Healthy""#, r#""Degraded""#)).unwrap();
+    let told = again(&folder);
+    assert_eq!(told.code, Some(1), "{}", told.all());
+    told.assert_says(" DIFFERS  gcp platform ");
+    fs::write(&objects, recorded).unwrap();
 }
 
 /// First and last line say what was tested, and the pinned release has a verdict of its own: not run.

@@ -54,7 +54,7 @@ fn leaves_no_compiler_after_a_sweep() {
     machine.assert_clean();
 }
 
-/// An interrupted run cleans up by itself.
+/// An interrupted run cleans up by itself, tells what it has seen, and blames nobody.
 #[rstest]
 #[case::interrupt(Signal::SIGINT)]
 #[case::terminate(Signal::SIGTERM)]
@@ -63,7 +63,24 @@ fn leaves_nothing_when_interrupted(#[case] sent: Signal) {
     let running = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), "platform …");
     running.signal(sent);
     let told = running.end();
-    assert!(!told.success);
-    told.assert_says("finish the run");
+    told.assert_unproven();
+    told.assert_says("could not finish the run");
+    told.assert_says("taking down in order what was made");
+    assert!(machine.evidence("aws").join("applications.yaml").exists());
+    machine.assert_clean();
+}
+
+/// Who does not want to wait for that either leaves something, and is told what removes it.
+#[test]
+fn ends_at_once_when_interrupted_twice() {
+    let machine = Machine::new();
+    let first = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), "platform …");
+    first.signal(Signal::SIGINT);
+    first.until("taking down in order what was made");
+    first.signal(Signal::SIGINT);
+    let told = first.end();
+    assert_eq!(told.code, Some(130), "{}", told.all());
+    told.assert_says("`trinity-e2e sweep` removes it");
+    machine.run(&["sweep"]).assert_success();
     machine.assert_clean();
 }

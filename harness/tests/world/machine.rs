@@ -5,7 +5,8 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver},
     thread::{self, JoinHandle},
 };
 
@@ -29,6 +30,8 @@ struct Traces(BTreeSet<String>);
 /// How a finished command went.
 pub struct Told {
     pub success: bool,
+    /// Its exit code; nothing when a signal ended it.
+    pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
@@ -63,6 +66,13 @@ impl Machine {
         self.folder.path().join("reports")
     }
 
+    /// The evidence of the only run that has made a report, for the world of a cloud.
+    pub fn evidence(&self, cloud: &str) -> PathBuf {
+        let runs: Vec<PathBuf> = fs::read_dir(self.reports()).unwrap().flatten().map(|run| run.path()).collect();
+        assert_eq!(runs.len(), 1, "{runs:?}");
+        runs[0].join(cloud).join("bundle")
+    }
+
     /// The harness with arguments, not yet started.
     pub fn harness(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trinity-e2e"));
@@ -80,6 +90,19 @@ impl Machine {
     pub fn e2e(&self, args: &[&str]) -> Command {
         let mut command = self.harness(&["e2e", "--report"]);
         command.arg(self.reports()).args(args);
+        command
+    }
+
+    /// The main job with further arguments, not yet started, with its state folder on a file system that only it sees.
+    pub fn e2e_on(&self, kind: &str, options: &str, args: &[&str]) -> Command {
+        let state = self.state();
+        fs::create_dir_all(&state).unwrap();
+        let mut command = Command::new("unshare");
+        let mount = format!("mount -t {kind} -o {options} {kind} {} && exec \"$@\"", state.display());
+        let job = self.e2e(args);
+        command.args(["--mount", "sh", "-c", &mount, "sh"]).arg(job.get_program()).args(job.get_args());
+        command.envs(job.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -154,6 +177,7 @@ impl Told {
     pub fn from(output: Output) -> Self {
         Self {
             success: output.status.success(),
+            code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
@@ -167,6 +191,13 @@ impl Told {
     #[track_caller]
     pub fn assert_success(&self) {
         assert!(self.success, "{}", self.all());
+    }
+
+    /// Asserts that the run proves nothing, and blames nobody for it.
+    #[track_caller]
+    pub fn assert_unproven(&self) {
+        assert_eq!(self.code, Some(2), "{}", self.all());
+        assert!(self.stdout.contains(": UNPROVEN, ") && !self.stdout.contains("  FAILED  "), "{}", self.all());
     }
 
     #[track_caller]
@@ -193,7 +224,8 @@ impl Traces {
         }
         traces.extend(fields("mount", &fs::read_to_string("/proc/self/mountinfo").unwrap(), 4));
         traces.extend(fields("interface", &tool("ip", &["-o", "link"]), 1));
-        traces.extend(tool("nft", &["list", "ruleset"]).lines().map(|line| format!("rule {line}")));
+        // Docker's own rules count packets.
+        traces.extend(tool("nft", &["--stateless", "list", "ruleset"]).lines().map(|line| format!("rule {line}")));
         Self(traces)
     }
 }
@@ -202,6 +234,8 @@ impl Traces {
 pub struct Running {
     child: Ended,
     moment: String,
+    /// The lines that it has said since then.
+    later: Receiver<String>,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
 }
@@ -236,8 +270,11 @@ pub fn start_until(command: &mut Command, text: &str) -> Running {
     let Some(moment) = said.last().filter(|_| found).cloned() else {
         panic!("the harness never said {text:?} and ended with {}:\n{}", child.0.wait().unwrap(), said.join("\n"));
     };
+    let (tell, later) = mpsc::channel();
+    // Nobody may be listening any more.
+    let lines = lines.inspect(move |line| drop(tell.send(line.clone())));
     let stderr = thread::spawn(move || said.into_iter().chain(lines).collect::<Vec<_>>().join("\n"));
-    Running { child, moment, stdout, stderr }
+    Running { child, moment, later, stdout, stderr }
 }
 
 impl Running {
@@ -246,19 +283,32 @@ impl Running {
         &self.moment
     }
 
-    /// Sends a signal to the harness itself.
-    pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.0.id().cast_signed()), signal).unwrap();
+    /// Waits until it says `text`.
+    #[track_caller]
+    pub fn until(&self, text: &str) {
+        assert!(self.later.iter().any(|line| line.contains(text)), "the harness never said {text:?}");
     }
 
-    /// Waits until the harness has ended, whatever goes on without it; true when it succeeded.
-    pub fn wait(&mut self) -> bool {
-        self.child.0.wait().unwrap().success()
+    /// Id of the harness's process.
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// Sends a signal to the harness itself.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits until the harness has ended, whatever goes on without it.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.0.wait().unwrap()
     }
 
     /// Waits for the end of everything that holds its output.
     pub fn end(mut self) -> Told {
-        Told { success: self.wait(), stdout: self.stdout.join().unwrap(), stderr: self.stderr.join().unwrap() }
+        let status = self.wait();
+        let (stdout, stderr) = (self.stdout.join().unwrap(), self.stderr.join().unwrap());
+        Told { success: status.success(), code: status.code(), stdout, stderr }
     }
 }
 

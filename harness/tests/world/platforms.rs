@@ -1,9 +1,14 @@
 //! Platforms of other layouts than the example's, run as they are: an ApplicationSet of plain folders, and a folder of
 //! Applications with a store of a tenant's own, searches and templates.
 
+use std::{fs, path::Path, process::Command};
+
 use rstest::rstest;
 
-use crate::machine::{Machine, Told};
+use crate::{
+    kept::Cluster,
+    machine::{Machine, Told},
+};
 
 pub const FLEET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/platforms/fleet");
 const TENANTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/platforms/tenants");
@@ -28,12 +33,18 @@ fn the_plan_tells_what_a_platform_is(#[case] platform: &str, #[case] said: &[&st
     assert!(!told.all().contains("orders-old"), "{}", told.all());
 }
 
-/// Two runs share the machine.
+/// Two runs share the machine; the world of one is kept, and its platform is changed.
 #[test]
 fn platforms_of_other_layouts_work_as_they_are() {
     let machine = Machine::new();
-    let runs = [(FLEET, "aws", "ApplicationSet fleet"), (TENANTS, "gcp", "billing, dashboards, operator")]
-        .map(|(platform, cloud, roots)| (machine.e2e(&["--platform", platform]).spawn().unwrap(), cloud, roots));
+    let fleet = machine.folder().join("fleet");
+    assert!(Command::new("cp").args(["-a", FLEET]).arg(&fleet).status().unwrap().success());
+    let place = fleet.to_str().unwrap();
+    let runs = [
+        (&["--keep", "--platform", place][..], "aws", "ApplicationSet fleet"),
+        (&["--platform", TENANTS], "gcp", "billing, dashboards, operator"),
+    ]
+    .map(|(args, cloud, roots)| (machine.e2e(args).spawn().unwrap(), cloud, roots));
     for (run, cloud, roots) in runs {
         let told = Told::from(run.wait_with_output().unwrap());
         told.assert_success();
@@ -45,5 +56,35 @@ fn platforms_of_other_layouts_work_as_they_are() {
         told.assert_says(&format!("passed  {cloud} suites all claims about secrets"));
         told.assert_says("the platform has no ExternalSecret observability/grafana-cloud-remote-write");
     }
+    a_change_is_tried_on_the_kept_world(&machine, &fleet);
+    machine.run(&["down"]).assert_success();
     machine.assert_clean();
+}
+
+/// What is changed in the platform's files reaches the world; what a world cannot learn is refused.
+fn a_change_is_tried_on_the_kept_world(machine: &Machine, fleet: &Path) {
+    let change = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(fleet.join(file)).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(fleet.join(file), text.replace(from, to)).unwrap();
+    };
+    let again = || {
+        let chosen = ["--suite", "secret_path", "--filter", "applications_are_synced"];
+        machine.run_e2e(&[&["--reuse", "--platform", fleet.to_str().unwrap()][..], &chosen].concat())
+    };
+    change("apps/orders/settings.yaml", "orders.cluster-abc", "orders.cluster-xyz");
+    let told = again();
+    told.assert_success();
+    told.assert_says("is given what has changed since: apps/orders/settings.yaml");
+    told.assert_says("passed  aws suites the chosen claims about secrets");
+    let moved = told.stderr.split([' ', '\n']).find(|word| word.starts_with("aws-")).unwrap().to_owned();
+    let settings = ["get", "configmap", "-n", "orders", "orders", "-o", "jsonpath={.data}"];
+    let settings = Cluster::find(machine, &moved).kubectl(&settings);
+    assert!(settings.contains("orders.cluster-xyz"), "{settings}");
+
+    change("infrastructure/aws.yaml", "fleet/orders/database", "fleet/orders/other");
+    let told = again();
+    assert!(!told.success);
+    told.assert_says("what is declared to stand in aws has changed since");
+    told.assert_says("next: `trinity-e2e down`");
 }

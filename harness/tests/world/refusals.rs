@@ -37,7 +37,7 @@ fn a_user_who_is_not_root_is_told_so() {
 #[test]
 fn a_full_disk_is_told_in_numbers() {
     let machine = Machine::new();
-    let told = with_state_on(&machine, "tmpfs", "size=16m");
+    let told = refused(machine.e2e_on("tmpfs", "size=16m", &[]));
     told.assert_says("MiB of disk space");
     told.assert_says("TRINITY_STATE on a larger file system");
     machine.assert_clean();
@@ -52,24 +52,15 @@ fn a_state_folder_on_overlayfs_is_refused() {
         path.display().to_string()
     };
     let layers = format!("lowerdir={},upperdir={},workdir={}", folder("lower"), folder("upper"), folder("work"));
-    let told = with_state_on(&machine, "overlay", &layers);
+    let told = refused(machine.e2e_on("overlay", &layers, &[]));
     told.assert_says("is itself on overlayfs");
     told.assert_says("set TRINITY_STATE");
     machine.assert_clean();
 }
 
-/// The main job, which has to fail, with its state folder on a file system that only it sees.
-fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
-    std::fs::create_dir_all(machine.state()).unwrap();
-    let script = format!(
-        "mount -t {kind} -o {options} {kind} {} && exec {} e2e --report {}",
-        machine.state().display(),
-        env!("CARGO_BIN_EXE_trinity-e2e"),
-        machine.reports().display()
-    );
-    let output =
-        Command::new("unshare").args(["--mount", "sh", "-c", &script]).env("TRINITY_STATE", machine.state()).output();
-    let told = Told::from(output.unwrap());
+/// What the main job says that has to fail.
+fn refused(mut job: Command) -> Told {
+    let told = Told::from(job.output().unwrap());
     assert!(!told.success);
     told
 }
@@ -85,6 +76,9 @@ fn with_state_on(machine: &Machine, kind: &str, options: &str) -> Told {
 #[case::operator(&["--operator", "0.0.1"], "it lists 0.20.4 and 2.4.1")]
 #[case::kubernetes(&["--kubernetes", "1.0.0"], "it lists 1.34.4 and ")]
 #[case::argocd(&["--argocd", "1.0.0"], "it lists 3.2.11 and ")]
+#[case::suite(&["--suite", "metrics", "--suite", "nonsense"], "these are there: denial, drift, ")]
+#[case::filter(&["--filter", "x) or all("], "names of tests have letters")]
+#[case::shard(&["--suite", "metrics", "--shard", "1/2"], "there are 1 suites")]
 fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) {
     let machine = Machine::new();
     let told = machine.run_e2e(args);
@@ -92,6 +86,18 @@ fn a_name_that_means_nothing_is_told(#[case] args: &[&str], #[case] said: &str) 
     told.assert_says(said);
     told.assert_says("next: ");
     assert!(!machine.state().exists() && !machine.reports().exists());
+    machine.assert_clean();
+}
+
+/// A rerun makes no world, and says what does.
+#[test]
+fn a_rerun_without_a_kept_world_is_refused() {
+    let machine = Machine::new();
+    let told = machine.run_e2e(&["--reuse"]);
+    assert!(!told.success);
+    told.assert_says("none is kept");
+    told.assert_says("next: `trinity-e2e up`");
+    assert!(!machine.reports().exists());
     machine.assert_clean();
 }
 

@@ -33,7 +33,7 @@ impl Emulator {
         let hosts = folder.with_extension("hosts");
         let declared = workspace().join(format!("fixtures/worlds/{cloud}.yaml"));
         // A hosts file knows no wildcards, and the vaults of the declaration are few.
-        let vaults = ["trinity-dev-azure", "trinity-dev-policies", "trinity-witness", "trinity-other"];
+        let vaults = ["trinity-dev-azure", "trinity-canaries", "trinity-canary-policies", "trinity-witness"];
         let names = config::Cloud::read(cloud, &declared).unwrap().hosts().into_iter().flat_map(|host| {
             match host.strip_prefix('*') {
                 Some(rest) => vaults.map(|vault| format!("{vault}{rest}")).to_vec(),

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 
 use super::{
-    super::fixture::{LOGIN, PLATFORM},
+    super::fixture::{CANARIES, LOGIN, PLATFORM},
     *,
 };
 use crate::{
@@ -17,7 +17,7 @@ fn the_set_up_can_be_applied_again_and_restores_nothing() {
     let m = Master::new();
     let (tenant, values) = (&m.cluster.tenant, values());
     let versions = |m: &Master| {
-        m.secret("GET", "/secrets/trinity-canary/versions", NOTHING).body["value"].as_array().unwrap().len()
+        m.at(CANARIES, "GET", "/secrets/trinity-canary/versions", NOTHING).body["value"].as_array().unwrap().len()
     };
     wait(tenant.apply(&values)).unwrap();
     assert_eq!(versions(&m), 1);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    super::fixture::{CANARY, LOGIN, POLICIES},
+    super::fixture::{CANARIES, CANARY, LOGIN, POLICIES},
     *,
 };
 use crate::{Request, cloud::Cloud};
@@ -52,7 +52,7 @@ static CLUSTER: std::sync::LazyLock<Cluster> = std::sync::LazyLock::new(Cluster:
 proptest! {
     #[test]
     fn no_made_up_request_gets_in(request in request()) {
-        for host in [VAULT, POLICIES, MANAGEMENT, LOGIN] {
+        for host in [VAULT, CANARIES, POLICIES, MANAGEMENT, LOGIN] {
             prop_assert!(CLUSTER.tenant.operation(host, &request).len() < 80);
             let again = axum::http::Request::from_parts(request.clone().into_parts().0, request.body().clone());
             let said = CLUSTER.send(host, again);

@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use nix::unistd::{AccessFlags, access};
 
 use super::node::Node;
 use crate::failure::{Attempt, Failure, Result};
@@ -49,6 +52,20 @@ impl Hierarchies {
             .next("boot with the controllers enabled (kernel parameter cgroup_enable=…), or mount /sys/fs/cgroup"));
         }
         Ok(found)
+    }
+
+    /// Whether groups can be made, without making one.
+    ///
+    /// # Errors
+    /// The first hierarchy in which they cannot.
+    pub fn writable(&self) -> Result<()> {
+        for mount in &self.mounts {
+            access(mount, AccessFlags::W_OK).map_err(|e| {
+                Failure::new("use control groups", format!("none can be made in {}: {e}", mount.display()))
+                    .next("run it as root; in a container, with --privileged --cgroupns=host")
+            })?;
+        }
+        Ok(())
     }
 
     /// Path of a node's Pods below the root of every hierarchy, as the kubelet's `cgroupRoot` wants it. A kubelet removes
@@ -143,6 +160,11 @@ impl Hierarchies {
         names
     }
 
+    /// Number of groups of all worlds and runs, in all hierarchies together.
+    pub fn count(&self) -> usize {
+        self.mounts.iter().map(|mount| groups(&mount.join(PARENT)).len()).sum()
+    }
+
     /// Process ids in the world's groups.
     pub fn processes(&self, world: &str) -> Vec<i32> {
         self.processes_in(&format!("{PARENT}/{world}"))
@@ -169,12 +191,39 @@ impl Hierarchies {
         self.memory_peak_in(&format!("{PARENT}/{world}"))
     }
 
+    /// The memory that the world's processes use now (bytes), if the kernel tells.
+    pub fn memory_in_use(&self, world: &str) -> Option<u64> {
+        self.memory_in_use_in(&format!("{PARENT}/{world}"))
+    }
+
     /// The most memory that the processes in the groups at a path have used at once (bytes), if the kernel tells.
     pub fn memory_peak_in(&self, path: &str) -> Option<u64> {
+        self.memory(path, ["memory.max_usage_in_bytes", "memory.peak"])
+    }
+
+    /// The memory that the processes in the groups at a path use now (bytes), if the kernel tells.
+    pub fn memory_in_use_in(&self, path: &str) -> Option<u64> {
+        self.memory(path, ["memory.usage_in_bytes", "memory.current"])
+    }
+
+    /// Processor time that the processes of a world, or of a run, have used until now, those that have ended included; if the
+    /// kernel tells.
+    pub fn processor_time(&self, name: &str) -> Option<Duration> {
+        let read = |file: &str| {
+            let groups = self.mounts.iter().map(|mount| mount.join(PARENT).join(name));
+            groups.map(|group| group.join(file)).filter_map(|file| fs::read_to_string(file).ok()).collect::<Vec<_>>()
+        };
+        // Where both versions are mounted, processes need not be in the groups of the second.
+        let first = read("cpuacct.usage").iter().find_map(|text| nanoseconds(text));
+        first.or_else(|| read("cpu.stat").iter().find_map(|text| microseconds(text)))
+    }
+
+    /// What the kernel says in the first of these files that it has.
+    fn memory(&self, path: &str, files: [&str; 2]) -> Option<u64> {
         self.mounts
             .iter()
             .map(|mount| mount.join(path))
-            .flat_map(|group| ["memory.max_usage_in_bytes", "memory.peak"].map(|file| group.join(file)))
+            .flat_map(|group| files.map(|file| group.join(file)))
             .find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
     }
 
@@ -194,6 +243,17 @@ impl Hierarchies {
         }
         Ok(())
     }
+}
+
+/// Processor time in version 1's `cpuacct.usage`.
+fn nanoseconds(usage: &str) -> Option<Duration> {
+    usage.trim().parse().ok().map(Duration::from_nanos)
+}
+
+/// Processor time in version 2's `cpu.stat`; version 1 has a file of that name without it.
+fn microseconds(stat: &str) -> Option<Duration> {
+    let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    usage.trim().parse().ok().map(Duration::from_micros)
 }
 
 /// A group and all groups below it, children before parents.
@@ -253,6 +313,34 @@ mod tests {
                     32 25 0:28 / /proc rw - proc proc rw\n";
         let kinds: Vec<String> = parse(text).into_iter().map(|m| m.kind).collect();
         assert_eq!(kinds, ["cgroup2", "cgroup"]);
+    }
+
+    #[test]
+    fn processor_time_of_both_versions() {
+        assert_eq!(nanoseconds("1500000000\n"), Some(Duration::from_millis(1500)));
+        assert_eq!(nanoseconds("\n"), None);
+        let stat = "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\nnr_periods 0\n";
+        assert_eq!(microseconds(stat), Some(Duration::from_millis(2500)));
+        assert_eq!(microseconds("nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"), None);
+    }
+
+    #[test]
+    fn processor_time_is_taken_where_it_is_counted() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |mount: &str, name: &str, text: &str| {
+            let group = root.path().join(mount).join(PARENT).join("aws-1");
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join(name), text).unwrap();
+        };
+        let mounts = ["cpu", "cpuacct", "unified"].map(|mount| root.path().join(mount)).to_vec();
+        let hierarchies = Hierarchies { mounts, unified: false };
+        assert_eq!(hierarchies.processor_time("aws-1"), None);
+        file("cpu", "cpu.stat", "nr_periods 0\n");
+        file("unified", "cpu.stat", "usage_usec 1000000\n");
+        assert_eq!(hierarchies.processor_time("aws-1"), Some(Duration::from_secs(1)));
+        file("cpuacct", "cpuacct.usage", "7000000000\n");
+        assert_eq!(hierarchies.processor_time("aws-1"), Some(Duration::from_secs(7)));
+        assert_eq!(hierarchies.processor_time("aws-2"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Addresses of a world. Every world owns one slot, and every slot its own three subnets.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,18 @@ impl Network {
         Ipv4Addr::new(10, 200, self.slot, 2 + number)
     }
 
+    /// The gateway's read-only registry, which every containerd asks before every other one.
+    pub fn registry(self) -> SocketAddr {
+        (self.node(), 5000).into()
+    }
+
+    /// Subnet of the Pods on a node, by its number, where `nodes` nodes (at most [`PEERS`]) have networks of their own.
+    pub fn pods_of(self, number: u8, nodes: u8) -> String {
+        let shares = nodes.next_power_of_two();
+        let (first, bits) = (u16::from(number) * 256 / u16::from(shares), 24 + shares.ilog2());
+        format!("10.201.{}.{first}/{bits}", self.slot)
+    }
+
     /// Subnet of the Pods.
     pub fn pods(self) -> String {
         format!("10.201.{}.0/24", self.slot)
@@ -79,5 +91,16 @@ mod tests {
         assert_ne!(a.pods(), b.pods());
         assert_ne!(a.services(), b.services());
         assert!(Network::new(SLOTS - 1).interface().len() <= 15);
+    }
+
+    #[test]
+    fn nodes_share_the_subnet_of_pods() {
+        let network = Network::new(7);
+        assert_eq!(network.pods_of(0, 1), network.pods());
+        assert_eq!([0, 1].map(|number| network.pods_of(number, 2)), ["10.201.7.0/25", "10.201.7.128/25"]);
+        assert_eq!(
+            (network.pods_of(2, 3), network.pods_of(7, 8)),
+            ("10.201.7.128/26".into(), "10.201.7.224/27".into())
+        );
     }
 }

@@ -27,6 +27,11 @@ impl Node {
         }
     }
 
+    /// Its number: 0 is the first node's.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
     /// Name of one of its processes, for example `kubelet-2`.
     pub fn process(self, program: &str) -> String {
         self.name().replacen("node", program, 1)

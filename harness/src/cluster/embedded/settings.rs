@@ -26,14 +26,14 @@ use crate::{
 
 /// Where containers, and the programs in them, look for trusted authorities (Debian, Alpine and distroless agree).
 const TRUST: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// The gateway's read-only registry, which containerd asks before every other one.
-pub const REGISTRY: &str = "127.0.0.1:5000";
 /// File in a world's folder that holds the machine's network namespace.
 pub const OUTSIDE: &str = "outside";
 /// File in a world's folder with the gateway's configuration.
 pub const GATEWAY: &str = "gateway.json";
 /// File in a world's folder that holds the API server's audit log.
 pub const AUDIT: &str = "audit.jsonl";
+/// Folder of etcd's data in a world's folder, as the world sees it: it is in memory, so that no Secret is on a disk.
+const ETCD: &str = "etcd";
 /// The sandbox image; containerd has to be told, no manifest names it.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 
@@ -86,7 +86,7 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
     for node in inputs.nodes {
         settings.save(&format!("{}.json", node.process("kubelet")), &settings.kubelet(*node).to_string())?;
     }
-    settings.pod_network()?;
+    settings.pod_network(|_| inputs.network.pods())?;
     settings.save("kube-proxy.json", &settings.kube_proxy().to_string())?;
     settings.save("Corefile", &settings.dns())?;
     let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
@@ -103,7 +103,11 @@ pub fn write(inputs: &Inputs) -> Result<Plan> {
         network: inputs.network,
         nodes: inputs.nodes.iter().map(|node| node.address(inputs.network)).collect(),
         addresses: inputs.metadata().into_iter().collect(),
-        scratch: ["/run", "/var/log", "/var/lib/cni"].map(PathBuf::from).into(),
+        scratch: ["/run", "/var/log", "/var/lib/cni"]
+            .map(PathBuf::from)
+            .into_iter()
+            .chain([settings.path(ETCD)])
+            .collect(),
         aliases: inputs.nodes.iter().map(|node| (root(*node).into(), settings.of(*node, "kubelet"))).collect(),
         outside: inputs.folder.join(OUTSIDE),
         sysctls: vec![("net/ipv4/ip_forward".into(), "1".into())],
@@ -121,8 +125,8 @@ impl Settings<'_> {
     /// When a file cannot be written or containerd's tool cannot print its default container.
     pub fn any_cluster(&self) -> Result<()> {
         let Inputs { nodes, images, network, .. } = self.0;
-        let own = nodes.iter().flat_map(|node| [self.of(*node, "tmp"), self.of(*node, "kubelet")]);
-        let shared = ["logs", "settings/cni", "settings/registry/_default"].map(|folder| self.path(folder));
+        let own = nodes.iter().flat_map(|node| ["cni", "kubelet", "tmp"].map(|folder| self.of(*node, folder)));
+        let shared = ["logs", "settings/registry/_default"].map(|folder| self.path(folder));
         for folder in shared.into_iter().chain(own) {
             fs::create_dir_all(&folder).attempting(|| format!("make {}", folder.display()))?;
         }
@@ -131,7 +135,7 @@ impl Settings<'_> {
             unpacked::furnish(images, &self.of(*node, "containerd"))?;
             self.save(&format!("{}.toml", node.process("containerd")), &self.containerd(*node))?;
         }
-        self.save("registry/_default/hosts.toml", &image::mirror(REGISTRY))?;
+        self.save("registry/_default/hosts.toml", &image::mirror(&network.registry().to_string()))?;
         self.save("audit.json", &audit::policy().to_string())?;
         self.save("resolv.conf", &format!("nameserver {}\n", network.dns()))
     }
@@ -178,10 +182,9 @@ impl Settings<'_> {
     }
 
     fn containerd(&self, node: Node) -> String {
-        let [root, opt] = ["containerd", "opt"].map(|name| self.of(node, name).display().to_string());
+        let [root, opt, cni] = ["containerd", "opt", "cni"].map(|name| self.of(node, name).display().to_string());
         let (state, socket) = (state(node), socket(node));
-        let (container, registry, cni) =
-            (self.text("settings/container.json"), self.text("settings/registry"), self.text("settings/cni"));
+        let (container, registry) = (self.text("settings/container.json"), self.text("settings/registry"));
         format!(
             r#"version = 2
 root = "{root}"
@@ -215,26 +218,30 @@ config_path = "{registry}"
         )
     }
 
-    /// Connects the Pods; a node is Ready when this is written. Every Pod has its own cable to the node, so that all its
-    /// traffic is routed and Services work for neighbours without bridge netfilter.
+    /// Connects the Pods of each node, whose addresses are in a `subnet`; the node is Ready when this is written. Every Pod has
+    /// its own cable to the node, so that all its traffic is routed and Services work for neighbours without bridge netfilter.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn pod_network(&self) -> Result<()> {
-        let network = json!({
-            "cniVersion": "0.4.0",
-            "name": "pods",
-            "plugins": [{
-                "type": "ptp",
-                "ipam": {
-                    "type": "host-local",
-                    "dataDir": "/run/cni",
-                    "ranges": [[{"subnet": self.0.network.pods()}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                },
-            }],
-        });
-        self.save("cni/10-pods.conflist", &network.to_string())
+    /// When a file cannot be written.
+    pub fn pod_network(&self, subnet: impl Fn(Node) -> String) -> Result<()> {
+        for node in self.0.nodes {
+            let network = json!({
+                "cniVersion": "0.4.0",
+                "name": "pods",
+                "plugins": [{
+                    "type": "ptp",
+                    "ipam": {
+                        "type": "host-local",
+                        "dataDir": "/run/cni",
+                        "ranges": [[{"subnet": subnet(*node)}]],
+                        "routes": [{"dst": "0.0.0.0/0"}],
+                    },
+                }],
+            });
+            let path = self.of(*node, "cni/10-pods.conflist");
+            fs::write(&path, network.to_string()).attempting(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// How a kubelet treats the machine and its Pods, whoever started it.
@@ -251,7 +258,6 @@ config_path = "{registry}"
             "imageGCHighThresholdPercent": 100,
             "failCgroupV1": false,
             "failSwapOn": false,
-            "localStorageCapacityIsolation": false,
             "makeIPTablesUtilChains": false,
             "oomScoreAdj": 0,
             "protectKernelDefaults": false,
@@ -319,7 +325,7 @@ config_path = "{registry}"
         let mut processes = vec![
             Process::new("etcd", self.0.etcd)
                 .args([
-                    format!("--data-dir={}", self.text("etcd")),
+                    format!("--data-dir={}", self.text(ETCD)),
                     "--listen-client-urls=http://127.0.0.1:2379".into(),
                     "--advertise-client-urls=http://127.0.0.1:2379".into(),
                     "--listen-peer-urls=http://127.0.0.1:2380".into(),

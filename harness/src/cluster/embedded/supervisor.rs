@@ -49,6 +49,8 @@ impl Supervisor {
         let program = std::env::current_exe().attempting(|| "find the harness's own program".into())?;
         let mut child = Command::new(program)
             .args(["namespaces".as_ref(), file])
+            // Ctrl-C is for the harness, which ends its worlds in order.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

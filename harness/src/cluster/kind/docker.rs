@@ -37,8 +37,7 @@ pub fn claim(folder: &Path, cluster: &str) -> Result<()> {
     fs::write(folder.join(CLAIM), cluster).attempting(|| format!("claim the cluster {cluster}"))
 }
 
-/// Makes the network of a cluster: its node gets the address that the first node of an embedded one has, and from there is no
-/// way to the outside.
+/// Makes the network of a cluster, with the addresses of an embedded one: from there is no way to the outside.
 ///
 /// # Errors
 /// When Docker refuses.
@@ -49,8 +48,6 @@ pub async fn network(cluster: &str, inputs: &Inputs<'_>) -> Result<()> {
         .args(["--label", &format!("{LABEL}={cluster}")])
         .args(["--label", &format!("{FOLDER}={}", inputs.folder.display())])
         .args(["--subnet", &format!("{machine}/24"), "--gateway", &machine.to_string()])
-        // The only address that Docker gives away.
-        .args(["--ip-range", &format!("{}/32", network.node())])
         .args(["--opt", &format!("com.docker.network.bridge.name={}", network.interface())])
         .args(["--opt", "com.docker.network.bridge.enable_ip_masquerade=false"])
         .arg(cluster)
@@ -112,23 +109,29 @@ pub fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes clusters whose world's folder was removed by somebody else; returns their names. Where no Docker can be reached,
-/// there are none that run.
+/// Removes clusters whose world's folder was removed by somebody else; returns their names.
 ///
 /// # Errors
 /// What is left.
 pub fn remove_orphans() -> Result<Vec<String>> {
+    let orphans = orphans();
+    orphans.iter().try_for_each(|cluster| remove_cluster(cluster))?;
+    Ok(orphans)
+}
+
+/// Names of clusters whose world's folder was removed by somebody else. Where no Docker can be reached, there are none that run.
+pub fn orphans() -> Vec<String> {
     let format = format!("{{{{.Label \"{LABEL}\"}}}} {{{{.Label \"{FOLDER}\"}}}}");
     let listed = match ask(&["network", "ls", "--filter", &format!("label={FOLDER}"), "--format", &format]) {
         Ok(listed) => listed,
         Err(failure) => {
             debug!("no clusters in Docker: {failure}");
-            return Ok(Vec::new());
+            return Vec::new();
         }
     };
     let orphans =
         listed.lines().filter_map(|line| line.split_once(' ')).filter(|(_, folder)| !Path::new(folder).exists());
-    orphans.map(|(cluster, _)| remove_cluster(cluster).map(|()| cluster.to_owned())).collect()
+    orphans.map(|(cluster, _)| cluster.to_owned()).collect()
 }
 
 /// Removes containers and networks with the label of a cluster.

@@ -24,6 +24,8 @@ use crate::{
 const CONFINED: &str = "unable to apply caps";
 /// What is told of it.
 const LACKING: &str = "this machine's processes lack a capability that privileged containers get (CAP_SYS_RESOURCE)";
+/// Its number, in linux/capability.h.
+const CAPABILITY: u32 = 24;
 /// Docker's settings.
 const SETTINGS: &str = "/etc/docker/daemon.json";
 /// The settings as they were.
@@ -42,15 +44,42 @@ const RELOAD: Duration = Duration::from_secs(30);
 /// # Errors
 /// Why it cannot, and what to do about it.
 pub async fn check() -> Result<()> {
-    docker(["version", "--format", "{{.Server.Version}}"]).text().await.map_err(|failure| {
-        Failure::new("reach Docker", failure.seen().trim())
-            .next("install docker.io and start it, or use --backend embedded")
-    })?;
+    reach().await?;
     // An image without any file: the runtime gives a container its capabilities before it looks for the program.
     let image = docker(["import", "/dev/null"]).text().await?;
     let ran = docker(["run", "--rm", "--privileged", "--network", "none", &image, "/nothing"]).output().await;
     docker(["image", "rm", "--force", &image]).output().await?;
     ran.map_or_else(|failure| told(failure.seen()), |_| Ok(()))
+}
+
+/// Whether Docker can be reached, and whether something is known to be in the way of privileged containers. Nothing is run, so
+/// that nothing changes; returns Docker's version.
+///
+/// # Errors
+/// Why kind cannot be used, and what to do about it.
+pub async fn look() -> Result<String> {
+    let version = reach().await?;
+    let runtime = docker(["info", "--format", "{{.DefaultRuntime}}"]).text().await?;
+    let daemon = fs::read_to_string(DAEMON).map_or_else(|_| "self".to_owned(), |id| id.trim().to_owned());
+    let status = fs::read_to_string(format!("/proc/{daemon}/status")).unwrap_or_default();
+    match runtime != NAME && lacks(&status) {
+        true => told(&format!("{CONFINED}, as /proc/{daemon}/status has it")).map(|()| version),
+        false => Ok(version),
+    }
+}
+
+/// Whether a process, by its file `status` below `/proc`, cannot have the capability.
+fn lacks(status: &str) -> bool {
+    let bound = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    bound.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).is_some_and(|bound| bound & 1 << CAPABILITY == 0)
+}
+
+/// Docker's version, when it answers.
+async fn reach() -> Result<String> {
+    docker(["version", "--format", "{{.Server.Version}}"]).text().await.map_err(|failure| {
+        Failure::new("reach Docker", failure.seen().trim())
+            .next("install docker.io and start it, or use --backend embedded")
+    })
 }
 
 /// Judges how a container failed whose program does not exist.
@@ -99,6 +128,7 @@ pub async fn restore() -> Result<()> {
     let before = fs::read_to_string(BEFORE).map_err(|e| {
         Failure::new(attempted(), format!("{BEFORE}: {e}"))
             .next("it was not changed by --fix-docker; nothing is to be done")
+            .misused()
     })?;
     match before.is_empty() {
         true => fs::remove_file(SETTINGS).attempting(attempted)?,
@@ -168,6 +198,13 @@ mod tests {
         assert!(curable(&confined) && confined.to_string().contains("--fix-docker"), "{confined}");
         let refused = told("docker: privileged containers are forbidden").unwrap_err();
         assert!(!curable(&refused), "{refused}");
+    }
+
+    #[test]
+    fn a_bounding_set_has_the_capability_or_not() {
+        assert!(!lacks("Name:\tdockerd\nCapBnd:\t000001ffffffffff\n"));
+        assert!(lacks("CapBnd:\t000001fffeffffff\nCapAmb:\t0\n"));
+        assert!(!lacks(""), "nothing is known of it");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The gateway in a container that shares the node's network, from the node's own image: the harness's program with the few
-//! files that it needs.
+//! The gateway in a container that shares the first node's network, from the node's own image: the harness's program with
+//! the few files that it needs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::{
     docker::{LABEL, docker},
 };
 use crate::{
-    cluster::embedded::settings::GATEWAY,
+    cluster::embedded::{node::Node, settings::GATEWAY},
     failure::{Attempt, Result},
 };
 
@@ -35,7 +35,7 @@ pub async fn run(inputs: &Inputs<'_>, cluster: &Cluster, tools: &Tools) -> Resul
     let cache = tools.cache.parent().unwrap_or(&tools.cache);
     let mut run = docker(["run", "--detach", "--name", &cluster.gateway()])
         .args(["--label", &format!("{LABEL}={}", cluster.name)])
-        .args(["--network", &format!("container:{}", cluster.node())])
+        .args(["--network", &format!("container:{}", cluster.node(Node::FIRST))])
         // It sees its parent, and enters the machine's network to pull images that are not listed.
         .args(["--privileged", "--pid", "host"])
         .args(["--env", &format!("NOTIFY_SOCKET={}", path(NOTICE).display())])

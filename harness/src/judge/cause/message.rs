@@ -6,14 +6,15 @@ use super::{Cause, Kind, identity::Link};
 use crate::world::Cloud;
 
 /// Operations in which a cluster's token becomes a cloud's credentials.
-const EXCHANGES: [&str; 4] = [
+pub(crate) const EXCHANGES: [&str; 4] = [
     "iamcredentials:GenerateAccessToken",
     "login:Token",
     "securetoken:IdentityBindingToken",
     "sts:AssumeRoleWithWebIdentity",
 ];
 /// Operations that read a secret's value.
-const READS: [&str; 3] = ["secretmanager:AccessSecretVersion", "secretsmanager:GetSecretValue", "vault:GetSecret"];
+pub(crate) const READS: [&str; 3] =
+    ["secretmanager:AccessSecretVersion", "secretsmanager:GetSecretValue", "vault:GetSecret"];
 
 /// The latest call of the platform that the cloud refused, among some operations; its journal line knows more than the
 /// operator was told.

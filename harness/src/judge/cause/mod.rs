@@ -6,9 +6,11 @@ pub mod kind;
 pub mod message;
 pub mod operator;
 pub mod search;
+pub mod told;
 
 pub use kind::Kind;
 pub use search::explained;
+pub use told::Told;
 
 use std::fmt;
 

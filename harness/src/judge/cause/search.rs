@@ -122,6 +122,13 @@ impl Search<'_> {
                 None => match (event.reason.as_deref(), start::of(self.client, event).await?) {
                     (_, Some(cause)) => Some(cause),
                     (Some("FailedScheduling"), None) if unsuitable(message) => seen(Kind::NoSuitableNode),
+                    (Some("FailedScheduling"), None) if lacks_another(message) => {
+                        seen(Kind::NoSuitableNode).map(|cause| {
+                            cause.passing("another Pod may give it back").next(
+                                "compare what the Pod requests beside CPU and memory with what the nodes offer of it",
+                            )
+                        })
+                    }
                     (Some("BackOff" | "Unhealthy" | "Failed"), None) if !pulls(message) => seen(Kind::WorkloadFails),
                     _ => None,
                 },
@@ -283,6 +290,13 @@ fn unsuitable(message: &str) -> bool {
     refused && !passing
 }
 
+/// Whether the scheduler has found too little of something else than CPU and memory, of which [`shortage`](super::super::shortage)
+/// knows more: of a node's disk, or of devices.
+fn lacks_another(message: &str) -> bool {
+    let resources = message.split("Insufficient ").skip(1).filter_map(|rest| rest.split([',', ' ']).next());
+    resources.map(|resource| resource.trim_end_matches('.')).any(|resource| !["cpu", "memory"].contains(&resource))
+}
+
 /// The image that a Pod's event complains about.
 fn not_pulled(message: &str) -> Option<&str> {
     message.strip_prefix("Failed to pull image \"")?.split('"').next()
@@ -322,6 +336,15 @@ mod tests {
         assert!(unsuitable("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."));
         assert!(!unsuitable("0/1 nodes are available: 1 node(s) had untolerated taint(s)."));
         assert!(!unsuitable("0/1 nodes are available: 1 Insufficient cpu."));
+    }
+
+    #[test]
+    fn a_node_may_lack_something_else_than_cpu_and_memory() {
+        let lacks = |what: &str| lacks_another(&format!("0/1 nodes are available: {what}. preemption: not eligible"));
+        assert!(lacks("1 Insufficient ephemeral-storage"));
+        assert!(lacks("1 Insufficient cpu, 1 Insufficient nvidia.com/gpu"));
+        assert!(!lacks("1 Insufficient cpu, 1 Insufficient memory"));
+        assert!(!lacks("1 node(s) had untolerated taint(s)"));
     }
 
     #[test]

@@ -115,7 +115,8 @@ pub fn verdict(searched: Result<Searched>) -> Verdict {
             let extent = searched.to_string();
             Verdict::new("leaks", claim, searched.outcome()).noting(extent)
         }
-        Err(failure) => Verdict::new("leaks", claim, Outcome::Failed(failure.to_string())),
+        // What could not be searched has shown nothing.
+        Err(failure) => Verdict::new("leaks", claim, Outcome::Unproven(failure.to_string())),
     }
 }
 

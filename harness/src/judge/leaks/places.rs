@@ -20,10 +20,10 @@ pub enum What {
     Path(&'static str),
 }
 
-/// All of them. The gateway's memory is another: it plays the backends, and nothing of it is an artifact.
-pub const PLACES: [Place; 5] = [
+/// All of them. The memory of a world is another: the gateway plays the backends in it, and etcd has its data there. Nothing of
+/// it is an artifact.
+pub const PLACES: [Place; 4] = [
     Place { what: What::Kind("Secret"), reason: "the operator's work is to write values there" },
-    Place { what: What::Path("etcd"), reason: "it is where the API server keeps its Secrets" },
     Place {
         what: What::Path("volumes/kubernetes.io~secret"),
         reason: "a Pod that mounts a Secret has it there, in memory",
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn what_is_beside_a_place_is_searched() {
         assert!(belong_in_kind("Secret") && !belong_in_kind("ConfigMap") && !belong_in_kind("SecretStore"));
-        assert!(belong_at(Path::new("etcd/member/wal")) && !belong_at(Path::new("logs/etcd.log")));
+        assert!(!belong_at(Path::new("etcd/member/wal")) && !belong_at(Path::new("logs/etcd.log")));
         let pod = "nodes/node/kubelet/pods/1/volumes";
         assert!(belong_at(&Path::new(pod).join("kubernetes.io~secret/a/password")));
         assert!(!belong_at(&Path::new(pod).join("kubernetes.io~empty-dir/a/password")));

@@ -38,7 +38,9 @@ mod tests {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let value = "0123456789abcdef";
         let search = Search::new(needles([("v".to_owned(), value.to_owned())]).unwrap());
-        for (place, text) in [("logs/a.log", value), ("logs/b.log", "nothing"), ("etcd/wal", value)] {
+        for (place, text) in
+            [("logs/a.log", value), ("logs/b.log", "nothing"), ("volumes/kubernetes.io~secret/a", value)]
+        {
             let path = folder.path().join(place);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
