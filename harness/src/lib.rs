@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod backend;
 pub mod cargo;
+pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod components;

@@ -11,6 +11,7 @@ use kube::Client;
 use tracing::info;
 
 use crate::{
+    clock::Clock,
     cluster::embedded::preflight,
     components::{Product, Store},
     failure::{Attempt, Result},
@@ -55,6 +56,8 @@ pub struct Site<'a> {
     pub(crate) rendered: &'a Rendered,
     /// The run.
     pub(crate) run: &'a str,
+    /// By what its times are.
+    clock: Clock,
     /// Socket of the Prometheus behind Grafana Cloud.
     engine: &'a Path,
 }
@@ -106,8 +109,15 @@ impl Trials<'_> {
             phases.next("metrics");
             let engine = uninterrupted(Engine::start(&estate, &parts.prometheus, run, &report)).await?;
             phases.next(self.phase);
-            let site =
-                Site { estate: &estate, store, parts: &parts, rendered: &rendered, run, engine: engine.socket() };
+            let site = Site {
+                estate: &estate,
+                store,
+                parts: &parts,
+                rendered: &rendered,
+                run,
+                clock: phases.clock(),
+                engine: engine.socket(),
+            };
             let works = clouds.iter().map(async |cloud| {
                 let folder = report.join(cloud.name());
                 std::fs::create_dir(&folder).attempting(|| format!("make {}", folder.display()))?;
@@ -155,7 +165,7 @@ impl Site<'_> {
                 let client = world.description.client().await?;
                 work(&world, &client, &values).await
             }) => done,
-            failure = world.broken() => Err(failure),
+            failure = world.broken(self.clock) => Err(failure),
         };
         world.stop().await?;
         done

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::{BoxFuture, Shared, pending};
+use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use trinity_emulators::{
 };
 
 use crate::{
+    clock::Clock,
     failure::{Attempt, Failure, Result},
     gitops::{
         rendered::Rendered,
@@ -40,7 +41,7 @@ use crate::{
     },
     replay::recording::{Material, Seen},
     report::{
-        Clock, Phases, bundle,
+        Phases, bundle,
         data::SecretState,
         junit,
         phases::Phase,
@@ -57,8 +58,9 @@ use crate::{
     world::{
         Cloud, Description, Parts, Retain, World,
         bringup::{PLATFORM, Wish},
-        disk,
+        machine,
         ownership::Estate,
+        stall::Stalls,
     },
 };
 
@@ -133,17 +135,11 @@ impl Stage {
         }
     }
 
-    /// Ends only when a process of the world dies that this process watches, with its last words, or when the disk is full.
-    async fn broken(&self) -> Failure {
-        let died = async {
-            match self {
-                Self::Own(world) => world.broken().await,
-                Self::Kept(_) => pending().await,
-            }
-        };
-        tokio::select! {
-            failure = died => failure,
-            failure = disk::full(&self.description().folder) => failure,
+    /// Ends only when the machine fails the world, or a process of it dies that this process watches, with its last words.
+    async fn broken(&self, clock: Clock) -> Failure {
+        match self {
+            Self::Own(world) => world.broken(clock).await,
+            Self::Kept(description) => machine::fails(&description.folder, clock).await,
         }
     }
 }
@@ -228,6 +224,7 @@ impl Trial<'_> {
         let (mut name, mut story, mut reached) = (None, Story::default(), None);
         let (values, mut known) = self.values().await?;
         let mut seen = None;
+        let stalls = Stalls::now();
         match self.stage().await {
             Ok(world) => {
                 let description = world.description().clone();
@@ -237,13 +234,15 @@ impl Trial<'_> {
                     outcome = uninterrupted(self.judge(&description, &values, &mut phases, &mut verdicts, &mut seen)) => {
                         (outcome.err(), None)
                     }
-                    failure = world.broken() => (None, Some(failure)),
+                    failure = world.broken(self.clock) => (None, Some(failure)),
                 };
                 if stopped.is_some() || verdicts.iter().any(Verdict::failed) {
                     // The connections of a process end before its death is told.
-                    died = died.or(timeout(TOLD, world.broken()).await.ok());
+                    died = died.or(timeout(TOLD, world.broken(self.clock)).await.ok());
                 }
-                if let Some(failure) = &died {
+                let stalled = stalls.since();
+                let doubtful = died.as_ref().or(stalled.as_ref());
+                if let Some(failure) = doubtful {
                     verdicts.iter_mut().for_each(|verdict| doubt(verdict, failure));
                 }
                 let broken_off = died.as_ref().or(stopped.as_ref());
@@ -262,7 +261,7 @@ impl Trial<'_> {
                     seen,
                     answers,
                     stirred: phases.begun("suites"),
-                    died: died.as_ref(),
+                    doubtful,
                     verdicts: &verdicts,
                     redactor: &all,
                 };
@@ -555,11 +554,11 @@ fn unfinished(phases: &Phases, failure: &Failure) -> Verdict {
     Verdict::new(BROKEN_OFF, format!("phase {:?} completes", phases.current()), Outcome::Unproven(failure.to_string()))
 }
 
-/// What was seen to fail in a world of which a process has died may have failed because of that.
-pub(crate) fn doubt(verdict: &mut Verdict, died: &Failure) {
+/// What was seen to fail in a world that its machine has failed, or of which a process has died, may have failed because of that.
+pub(crate) fn doubt(verdict: &mut Verdict, failure: &Failure) {
     if let Outcome::Failed(why) = &verdict.outcome {
-        let first = died.seen().lines().next().unwrap_or_default();
-        verdict.outcome = Outcome::Unproven(format!("{why}\nbut the world did not stay whole: {first}"));
+        let first = failure.seen().lines().next().unwrap_or_default();
+        verdict.outcome = Outcome::Unproven(format!("{why}\nbut the world may be why: {first}"));
     }
 }
 

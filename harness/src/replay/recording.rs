@@ -77,8 +77,8 @@ pub struct Recording {
     pub seen: Option<Timestamp>,
     /// From when on suites stirred the world, if they did. The audit log ends there.
     pub stirred: Option<Timestamp>,
-    /// What died of the world, if something did.
-    pub died: Option<String>,
+    /// What puts its failures in doubt, if something does.
+    pub doubtful: Option<String>,
     /// Groups of the claims that were judged.
     pub judged: BTreeSet<String>,
 }
@@ -141,8 +141,8 @@ pub struct Material<'a> {
     pub answers: bool,
     /// From when on suites stirred it.
     pub stirred: Option<Timestamp>,
-    /// What died of it.
-    pub died: Option<&'a Failure>,
+    /// What puts its failures in doubt.
+    pub doubtful: Option<&'a Failure>,
     /// All verdicts until now.
     pub verdicts: &'a [Verdict],
     /// What takes values out.
@@ -188,7 +188,7 @@ impl Material<'_> {
             since: self.rerun.map_or(Timestamp::UNIX_EPOCH, |rerun| rerun.since),
             seen: self.seen.as_ref().map(|seen| seen.at),
             stirred: self.stirred,
-            died: self.died.map(|died| died.seen().lines().next().unwrap_or_default().to_owned()),
+            doubtful: self.doubtful.map(|failure| failure.seen().lines().next().unwrap_or_default().to_owned()),
             judged: self.verdicts.iter().map(|verdict| verdict.group.clone()).collect(),
         }
     }

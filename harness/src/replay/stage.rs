@@ -186,10 +186,10 @@ impl Stage {
         }
     }
 
-    /// The same when nothing of the world has died.
+    /// The same when nothing puts failures of the world in doubt.
     fn doubted(&self, mut verdict: Verdict) -> Verdict {
-        if let Some(died) = &self.recording.died {
-            doubt(&mut verdict, &Failure::new("keep the world running", died));
+        if let Some(seen) = &self.recording.doubtful {
+            doubt(&mut verdict, &Failure::new("keep the world running", seen));
         }
         verdict
     }
@@ -385,7 +385,7 @@ pub(super) mod tests {
             // There is nobody to answer.
             answers: false,
             stirred: None,
-            died: None,
+            doubtful: None,
             verdicts: &verdicts,
             redactor: &redactor,
         };

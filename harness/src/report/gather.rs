@@ -5,12 +5,12 @@ use std::{path::Path, time::Duration};
 use quick_junit::{TestCase, TestCaseStatus};
 
 use super::{
-    Clock,
     data::{self, Claim, Counts, Outcome, Query, Report},
     junit, phases,
     redact::Redactor,
 };
 use crate::{
+    clock::Clock,
     defects::{self, Defect},
     failure::Result,
     judge::{

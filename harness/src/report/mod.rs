@@ -23,7 +23,7 @@ pub mod terminal;
 pub mod timeline;
 pub mod tree;
 
-pub use phases::{Clock, Phases};
+pub use phases::Phases;
 
 use std::path::{Path, PathBuf};
 

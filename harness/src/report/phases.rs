@@ -1,47 +1,12 @@
 //! The phases of a run and the time each took.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::info;
 
 use super::tree::Line;
-
-/// A beginning from which times count.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    begun: Timestamp,
-    instant: Instant,
-}
-
-impl Clock {
-    /// One that begins now.
-    pub fn start() -> Self {
-        Self { begun: Timestamp::now(), instant: Instant::now() }
-    }
-
-    /// One that began at a time of the past.
-    pub fn since(begun: Timestamp) -> Self {
-        let now = Self::start();
-        let elapsed = Duration::try_from(now.begun.duration_since(begun)).unwrap_or_default();
-        Self { begun, instant: now.instant.checked_sub(elapsed).unwrap_or(now.instant) }
-    }
-
-    /// When it began.
-    pub const fn begun(&self) -> Timestamp {
-        self.begun
-    }
-
-    /// Time since then.
-    pub fn elapsed(&self) -> Duration {
-        self.instant.elapsed()
-    }
-
-    /// Seconds from then to a time that something else has recorded; negative before it began.
-    pub fn seconds_to(&self, time: Timestamp) -> f64 {
-        time.duration_since(self.begun).as_secs_f64()
-    }
-}
+use crate::clock::Clock;
 
 /// A phase that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +90,6 @@ impl Phases {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clock_can_have_begun_before() {
-        let now = Timestamp::now();
-        let clock = Clock::since(now - Duration::from_secs(1));
-        assert_eq!((clock.begun(), clock.seconds_to(now)), (now - Duration::from_secs(1), 1.0));
-        assert!(clock.elapsed() >= Duration::from_secs(1));
-    }
 
     #[test]
     fn phases_follow_each_other_without_a_gap_by_the_clock_of_their_run() {

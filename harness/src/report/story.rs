@@ -7,13 +7,13 @@ use tokio::time::timeout;
 use trinity_emulators::journal::Line;
 
 use super::{
-    Clock,
     chain::{self, Evidence},
     data::{Link, Moment, SecretState},
     redact::Redactor,
     timeline::Timeline,
 };
 use crate::{
+    clock::Clock,
     failure::{Attempt, Result},
     judge::verdict::Verdict,
     observe::audit,

@@ -8,11 +8,11 @@ use serde_json::Value;
 use trinity_emulators::journal::Line;
 
 use super::{
-    Clock,
     data::{Lane, Moment, Tone},
     redact::Redactor,
 };
 use crate::{
+    clock::Clock,
     judge::waves::planned::WAVE,
     observe::audit::{Target, Write},
     world::OWN,

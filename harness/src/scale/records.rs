@@ -8,6 +8,7 @@ use trinity_emulators::journal::{self, Line};
 
 use super::{cost::Used, sample};
 use crate::{
+    clock::Clock,
     command::Run,
     failure::{Attempt, Result},
     folder,
@@ -19,7 +20,7 @@ use crate::{
         verdict::{Conclusion, Verdict},
     },
     report::{
-        Clock, bundle,
+        bundle,
         chain::Evidence,
         data::{self, Counts, Report, SecretState},
         gather,

@@ -25,11 +25,12 @@ use trinity_emulators::{
 };
 
 use super::{
-    Cloud, Description, Nodes, Parts, description,
+    Cloud, Description, Nodes, Parts, description, machine,
     ownership::{Claim, Estate},
     sweep,
 };
 use crate::{
+    clock::Clock,
     cluster::{
         self, Cluster, Inputs,
         embedded::{cgroups::Hierarchies, network::Network, node::Node, settings},
@@ -216,9 +217,12 @@ impl World {
         Ok((description, cluster))
     }
 
-    /// A future that ends only when a process of the world dies, with its last words.
-    pub fn broken(&self) -> impl Future<Output = Failure> + use<> {
-        self.cluster.broken()
+    /// Ends only when a process of the world dies, with its last words, or when the machine fails it by the clock of its run.
+    pub async fn broken(&self, clock: Clock) -> Failure {
+        tokio::select! {
+            failure = self.cluster.broken() => failure,
+            failure = machine::fails(&self.description.folder, clock) => failure,
+        }
     }
 
     /// Puts another release of Kubernetes, whose programs are in the folder `new`, in the place of that in `old`, in upstream's

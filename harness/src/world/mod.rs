@@ -7,6 +7,7 @@ pub mod description;
 pub mod disk;
 pub mod engine;
 pub mod kept;
+pub mod machine;
 pub mod nodes;
 pub mod outside;
 pub mod ownership;
@@ -14,6 +15,7 @@ pub mod parts;
 pub mod relay;
 pub mod retain;
 pub mod run;
+pub mod stall;
 pub mod sweep;
 
 pub use bringup::World;

@@ -99,6 +99,7 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     for (name, cluster) in &clusters {
         kubectl_works(cluster);
         keys_and_values_are_in_memory(&machine, cluster);
+        temporary_files_go_with_the_world(&machine, cluster);
         no_value_is_in_the_reports(&machine, name, cluster, &[&first, &second]);
     }
     an_image_from_elsewhere_is_pulled(&clusters[0].1);
@@ -124,6 +125,14 @@ fn keys_and_values_are_in_memory(machine: &Machine, cluster: &Cluster) {
     let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
+
+/// However a kubelet ends, which looks with a folder of its own how mounts behave.
+fn temporary_files_go_with_the_world(machine: &Machine, cluster: &Cluster) {
+    let root = cluster.file("settings/kubelet.json").display().to_string();
+    let (id, _) = machine.processes().into_iter().find(|(_, command)| command.contains(&root)).unwrap();
+    let environment = fs::read_to_string(format!("/proc/{id}/environ")).unwrap();
+    assert!(environment.split('\0').any(|variable| variable == "TMPDIR=/run"), "{environment}");
 }
 
 /// A world that is brought up and nothing else; then everything is tried on it.

@@ -123,6 +123,8 @@ impl World {
         let mut command = Command::new(&process.program);
         command
             .args(&process.args)
+            // What a process that is killed leaves there goes with the world, whose /run is in memory and its own.
+            .env("TMPDIR", "/run")
             .envs(process.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null())
             .stdout(log)

@@ -45,7 +45,7 @@ pub struct Process {
     pub program: PathBuf,
     /// Arguments; never a secret.
     pub args: Vec<String>,
-    /// Environment in addition to the harness's PATH.
+    /// Environment in addition to the harness's own, in which TMPDIR is the /run of the world.
     pub env: Vec<(String, String)>,
     /// Processes that must be ready before.
     pub after: Vec<String>,

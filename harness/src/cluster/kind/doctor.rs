@@ -34,6 +34,8 @@ const BEFORE: &str = "/etc/docker/daemon.json.before-trinity-e2e";
 const RUNTIME: &str = "/usr/local/sbin/trinity-e2e-runc";
 /// Its name in Docker's settings.
 const NAME: &str = "trinity-e2e";
+/// The runtime that Docker has by itself.
+const OWN: &str = "runc";
 /// Where dockerd writes its process id.
 const DAEMON: &str = "/var/run/docker.pid";
 /// Time for Docker to read its settings again.
@@ -111,12 +113,13 @@ pub async fn fix() -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(Failure::new(format!("read {SETTINGS}"), e)),
     };
-    let after = with_runtime(before.as_deref().unwrap_or("{}"))?;
+    let before = before.unwrap_or_default();
+    let after = with_runtime(&before, NAME)?;
     write(RUNTIME, include_str!("runtime.sh"), 0o755)?;
-    write(BEFORE, before.as_deref().unwrap_or_default(), 0o600)?;
+    write(BEFORE, &before, 0o600)?;
     write(SETTINGS, &after, 0o644)?;
     info!("{SETTINGS} has {RUNTIME} as default runtime now; `trinity-e2e restore-docker` takes it back");
-    reload(|runtime| runtime == NAME).await
+    reload(NAME).await
 }
 
 /// Takes back what [`fix`] has done.
@@ -130,6 +133,9 @@ pub async fn restore() -> Result<()> {
             .next("it was not changed by --fix-docker; nothing is to be done")
             .misused()
     })?;
+    // Docker 20.10 keeps a default that its settings do not name any more, until it is started again.
+    write(SETTINGS, &with_runtime(&before, OWN)?, 0o644)?;
+    reload(OWN).await?;
     match before.is_empty() {
         true => fs::remove_file(SETTINGS).attempting(attempted)?,
         false => write(SETTINGS, &before, 0o644)?,
@@ -137,21 +143,22 @@ pub async fn restore() -> Result<()> {
     for file in [RUNTIME, BEFORE] {
         fs::remove_file(file).attempting(|| format!("remove {file}"))?;
     }
-    reload(|runtime| runtime != NAME).await
+    Ok(())
 }
 
-/// Docker's settings with the runtime in them.
-fn with_runtime(settings: &str) -> Result<String> {
+/// Docker's settings, of which there may be none yet, with the runtime in them and one as the `default`.
+fn with_runtime(settings: &str, default: &str) -> Result<String> {
     let attempted = || format!("give {SETTINGS} another default runtime");
+    let settings = if settings.is_empty() { "{}" } else { settings };
     let mut settings: Value = serde_json::from_str(settings).attempting(attempted)?;
     let Some(all) = settings.as_object_mut() else {
         return Err(Failure::new(attempted(), "it is no JSON object"));
     };
-    if let Some(own) = all.get("default-runtime").filter(|own| **own != NAME && **own != "runc") {
+    if let Some(own) = all.get("default-runtime").filter(|own| **own != NAME && **own != OWN) {
         return Err(Failure::new(attempted(), format!("it has {own} already"))
             .next(format!("take CAP_SYS_RESOURCE away there, as {RUNTIME} would")));
     }
-    all.insert("default-runtime".into(), NAME.into());
+    all.insert("default-runtime".into(), default.into());
     let runtimes = all.entry("runtimes").or_insert_with(|| json!({}));
     runtimes[NAME] = json!({"path": RUNTIME});
     serde_json::to_string_pretty(&settings).attempting(attempted)
@@ -169,15 +176,15 @@ fn write(path: &str, text: &str, mode: u32) -> Result<()> {
     fs::rename(&new, path).attempting(attempted)
 }
 
-/// Makes Docker read its settings, and waits until it has.
-async fn reload(done: impl Fn(&str) -> bool) -> Result<()> {
+/// Makes Docker read its settings, and waits until it has the default runtime that is in them.
+async fn reload(default: &str) -> Result<()> {
     let attempted = || "make Docker read its settings again".to_owned();
     let id = fs::read_to_string(DAEMON).attempting(attempted)?;
     let id: i32 = id.trim().parse().attempting(attempted)?;
     kill(Pid::from_raw(id), Signal::SIGHUP).attempting(attempted)?;
     answered("Docker has read its settings", RELOAD, async || {
         let runtime = docker(["info", "--format", "{{.DefaultRuntime}}"]).text().await?;
-        if done(&runtime) {
+        if runtime == default {
             return Ok(());
         }
         Err(Failure::new(attempted(), format!("its default runtime is {runtime}")))
@@ -209,7 +216,7 @@ mod tests {
 
     #[test]
     fn settings_of_others_are_kept() {
-        let text = with_runtime(r#"{"data-root": "/d", "runtimes": {"other": {"path": "/o"}}}"#).unwrap();
+        let text = with_runtime(r#"{"data-root": "/d", "runtimes": {"other": {"path": "/o"}}}"#, NAME).unwrap();
         let settings: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(settings["data-root"], "/d");
         assert_eq!(settings["runtimes"]["other"]["path"], "/o");
@@ -217,9 +224,12 @@ mod tests {
             (settings["default-runtime"].as_str(), settings["runtimes"][NAME]["path"].as_str()),
             (Some(NAME), Some(RUNTIME))
         );
-        assert!(with_runtime(r#"{"default-runtime": "nvidia"}"#).unwrap_err().to_string().contains("nvidia"));
-        with_runtime(r#"{"default-runtime": "runc"}"#).unwrap();
-        assert!(with_runtime("[]").is_err() && with_runtime("{").is_err());
+        let refused = with_runtime(r#"{"default-runtime": "nvidia"}"#, NAME).unwrap_err();
+        assert!(refused.to_string().contains("nvidia"), "{refused}");
+        with_runtime(r#"{"default-runtime": "runc"}"#, NAME).unwrap();
+        assert!(with_runtime("[]", NAME).is_err() && with_runtime("{", NAME).is_err());
+        let back: Value = serde_json::from_str(&with_runtime("", OWN).unwrap()).unwrap();
+        assert_eq!(back["default-runtime"], OWN);
     }
 
     #[test]
