@@ -170,15 +170,8 @@ enum Task {
         /// Working tree of the platform, or the URL of its repository, with ?ref= for a branch or a tag.
         #[arg(long, env = "TRINITY_PLATFORM", default_value_os_t = example())]
         platform: PathBuf,
-        /// This release of External Secrets instead of the one that the platform pins.
-        #[arg(long)]
-        operator: Option<String>,
-        /// On this release of Kubernetes.
-        #[arg(long)]
-        kubernetes: Option<String>,
-        /// With this release of Argo CD.
-        #[arg(long)]
-        argocd: Option<String>,
+        #[command(flatten)]
+        releases: Releases,
         #[command(flatten)]
         nodes: Asked,
         /// What makes the clusters.
@@ -228,6 +221,9 @@ enum Task {
         /// Each fault in one cloud only, spread over the clouds.
         #[arg(long)]
         spread: bool,
+        /// One fault of each cause only, spread over the clouds.
+        #[arg(long, conflicts_with = "spread")]
+        brief: bool,
         /// How often, in each world, nothing is broken first, and nothing may be found.
         #[arg(long, default_value_t = 1)]
         clean: u32,
@@ -413,8 +409,11 @@ enum Task {
     /// Everything that must pass in CI
     #[command(display_order = 65)]
     Test {
-        /// Only tests whose name contains this.
+        /// Only tests whose name contains this, nightly ones among them.
         filter: Vec<String>,
+        /// The nightly ones, too.
+        #[arg(long)]
+        all: bool,
     },
     /// Searches a kept world for secret values outside of where they belong
     #[command(display_order = 34)]
@@ -600,14 +599,15 @@ async fn run(cli: Cli) -> Result<Exit> {
             let store = store()?.choosing(releases.kubernetes.as_deref(), releases.argocd.as_deref())?;
             Ok(e2e(&store, &job).await?.into())
         }
-        Task::Up { cloud, platform, operator, kubernetes, argocd, nodes, backend, fix_docker, stand_ins, report } => {
+        Task::Up { cloud, platform, releases, nodes, backend, fix_docker, stand_ins, report } => {
+            let Releases { operator, kubernetes, argocd } = releases;
             let kept = Job { keep: Retain::Always, up: true, report, ..Job::default() };
             let job = Job { clouds: cloud, platform, operator, nodes, backend, fix_docker, stand_ins, ..kept };
             let store = store()?.choosing(kubernetes.as_deref(), argocd.as_deref())?;
             Ok(e2e(&store, &job).await?.into())
         }
-        Task::Faults { cloud, filter, spread, clean, platform, report } => {
-            let trials = Trials { clouds: cloud, filters: filter, spread, clean, platform, report };
+        Task::Faults { cloud, filter, spread, brief, clean, platform, report } => {
+            let trials = Trials { clouds: cloud, filters: filter, spread, brief, clean, platform, report };
             Ok(faults::run(&store()?, &trials).await?.into())
         }
         Task::Matrix { cloud, platform, kubernetes, argocd, operator, dry_run, results, report } => {
@@ -681,7 +681,7 @@ async fn run(cli: Cli) -> Result<Exit> {
         }
         Task::Report { run, replay: true, .. } => replayed(&run).await,
         Task::Report { run, later, .. } => told(&run, later.as_deref()),
-        Task::Test { filter } => Ok(Exit::of_search(selftest::run(&store()?, &filter).await?)),
+        Task::Test { filter, all } => Ok(Exit::of_search(selftest::run(&store()?, &filter, all).await?)),
         Task::Leaks { world, report } => {
             leaks(&kept::find(&Estate::open()?, world.as_deref(), None)?, report.as_deref()).await
         }

@@ -18,17 +18,17 @@ use crate::{
 };
 
 /// Runs all checks; true when all passed. `filter` keeps only the tests whose name contains one of its texts, and then
-/// format and lints are left out.
+/// format and lints are left out. Tests that are marked as nightly ones run when they are named so, or `all` is asked for.
 ///
 /// # Errors
 /// When a check could not be run.
-pub async fn run(store: &Store, filter: &[String]) -> Result<bool> {
+pub async fn run(store: &Store, filter: &[String], all: bool) -> Result<bool> {
     let estate = Estate::open()?;
     tidy(&estate, store)?;
-    Run::during(&estate, async |run| check(store, filter, run.folder()).await).await
+    Run::during(&estate, async |run| check(store, filter, all, run.folder()).await).await
 }
 
-async fn check(store: &Store, filter: &[String], temporary: &Path) -> Result<bool> {
+async fn check(store: &Store, filter: &[String], all: bool, temporary: &Path) -> Result<bool> {
     let chosen = !filter.is_empty();
     if !checks("fmt", &["--check"], chosen, temporary).await? {
         return Ok(false);
@@ -50,11 +50,16 @@ async fn check(store: &Store, filter: &[String], temporary: &Path) -> Result<boo
             "binary(page)"
         }
     };
+    let nightly = all || chosen;
+    if !nightly {
+        info!("nightly tests: not run: they take as long again as all others; `just test --all` runs them, too");
+    }
     info!("tests …");
     let status = cargo::command(nextest)
         .args(["nextest", "run", "--workspace", "--release"])
         // The suites need a world, and run inside the tests that make one.
         .args(["--filterset", &format!("not (package(suites) & kind(test)) and not ({kind}) and not ({page})")])
+        .args(["--run-ignored", if nightly { "all" } else { "default" }])
         .args(filter)
         .status()
         .await

@@ -1,7 +1,7 @@
 //! The catalogue: one file for each fault. Those in `fixtures/faults` are for every cloud, `${cloud}` in them is its name;
 //! those in a cloud's folder are for that cloud.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde::Deserialize;
 use serde_yaml::Value;
@@ -185,6 +185,18 @@ pub fn spread(entries: Vec<Entry>, clouds: &[Cloud]) -> Vec<Entry> {
     chosen
 }
 
+/// The first fault of each cause, in the cloud that has the fewest so far.
+pub fn brief(entries: &[Entry]) -> Vec<Entry> {
+    let mut chosen: Vec<Entry> = Vec::new();
+    let causes: BTreeSet<&str> = entries.iter().map(|entry| entry.fault.cause.as_str()).collect();
+    for cause in causes {
+        let having = |cloud| chosen.iter().filter(|entry: &&Entry| entry.cloud == cloud).count();
+        let of_cause = entries.iter().filter(|entry| entry.fault.cause == cause);
+        chosen.extend(of_cause.min_by_key(|entry| having(entry.cloud)).cloned());
+    }
+    chosen
+}
+
 /// Names of the faults for a cloud, sorted.
 fn names(catalogue: &Path, cloud: Cloud) -> Vec<String> {
     let in_folder = |folder: &Path| -> Vec<String> {
@@ -245,11 +257,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_common_fault_is_dealt_to_one_cloud() {
+    fn entry(cloud: Cloud, name: &str, cause: &str) -> Entry {
         let fault = Fault {
             breaks: String::new(),
-            cause: String::new(),
+            cause: cause.into(),
             names: String::new(),
             change: Vec::new(),
             restart: Vec::new(),
@@ -257,11 +268,27 @@ mod tests {
             fresh: None,
             deadline: 1,
         };
-        let entry = |cloud, name: &str| Entry { cloud, name: name.into(), fault: fault.clone() };
+        Entry { cloud, name: name.into(), fault }
+    }
+
+    fn titles(entries: &[Entry]) -> Vec<String> {
+        entries.iter().map(Entry::title).collect()
+    }
+
+    #[test]
+    fn a_common_fault_is_dealt_to_one_cloud() {
         let mut entries: Vec<Entry> =
-            ["a", "b"].iter().flat_map(|name| Cloud::ALL.map(|cloud| entry(cloud, name))).collect();
-        entries.push(entry(Cloud::Gcp, "c"));
-        let chosen: Vec<String> = spread(entries, &Cloud::ALL).iter().map(Entry::title).collect();
-        assert_eq!(chosen, ["aws/a", "gcp/b", "gcp/c"]);
+            ["a", "b"].iter().flat_map(|name| Cloud::ALL.map(|cloud| entry(cloud, name, ""))).collect();
+        entries.push(entry(Cloud::Gcp, "c", ""));
+        assert_eq!(titles(&spread(entries, &Cloud::ALL)), ["aws/a", "gcp/b", "gcp/c"]);
+    }
+
+    #[test]
+    fn each_cause_has_one_fault_and_each_cloud_its_part() {
+        let common = [("a", "x"), ("b", "x"), ("c", "y"), ("d", "z")];
+        let mut entries: Vec<Entry> =
+            Cloud::ALL.into_iter().flat_map(|cloud| common.map(|(name, cause)| entry(cloud, name, cause))).collect();
+        entries.push(entry(Cloud::Aws, "e", "zz"));
+        assert_eq!(titles(&brief(&entries)), ["aws/a", "gcp/c", "azure/d", "aws/e"]);
     }
 }

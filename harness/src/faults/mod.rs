@@ -31,6 +31,8 @@ pub struct Trials {
     pub filters: Vec<String>,
     /// Each fault in one cloud only, spread over the clouds.
     pub spread: bool,
+    /// One fault of each cause only, spread over the clouds.
+    pub brief: bool,
     /// How often, in each world, nothing is broken and nothing may be found.
     pub clean: u32,
     /// Working tree of the platform.
@@ -56,6 +58,9 @@ pub async fn run(store: &Store, trials: &Trials) -> Result<Conclusion> {
     entries.retain(|entry| trials.filters.is_empty() || trials.filters.iter().any(|f| entry.title().contains(f)));
     if trials.spread {
         entries = catalogue::spread(entries, &subject.clouds);
+    }
+    if trials.brief {
+        entries = catalogue::brief(&entries);
     }
     if entries.is_empty() {
         let clouds: Vec<&str> = subject.clouds.iter().map(|cloud| cloud.name()).collect();

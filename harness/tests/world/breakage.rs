@@ -41,12 +41,16 @@ fn end(machine: &Machine, name: &str) {
 /// Whichever it is, and while Argo CD is still being set up: what goes wrong without it is nobody else's fault.
 #[rstest]
 #[case("etcd")]
-#[case("kube-apiserver")]
-#[case("kube-controller-manager")]
-#[case("containerd")]
 #[case("kubelet")]
-#[case("coredns")]
 #[case("gateway")]
+#[ignore = "nightly: it goes as with the others"]
+#[case("kube-apiserver")]
+#[ignore = "nightly: it goes as with the others"]
+#[case("kube-controller-manager")]
+#[ignore = "nightly: it goes as with the others"]
+#[case("containerd")]
+#[ignore = "nightly: it goes as with the others"]
+#[case("coredns")]
 fn a_dead_process_is_no_failure_of_the_platform(#[case] name: &str) {
     let machine = Machine::new();
     let running = start_until(&mut machine.e2e(&["-v", "--cloud", "gcp"]), "is up, its folder");

@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use rstest::rstest;
 use serde::Deserialize;
 use trinity_e2e::workspace;
 use walkdir::WalkDir;
@@ -19,10 +20,13 @@ struct Fault {
 /// One for each cloud: before the platform counts, in the platform, and in the samples.
 const BROKEN: [&str; 3] = ["aws/wrong-audience", "gcp/no-enabled-version", "azure/label-foreign"];
 
-#[test]
-fn are_found_and_named_on_running_worlds() {
+#[rstest]
+#[case::of_each_cause(&["--brief"])]
+#[ignore = "nightly: takes a quarter of an hour"]
+#[case::all(&["--spread", "--clean", "7"])]
+fn are_found_and_named_on_running_worlds(#[case] which: &[&str]) {
     let machine = Machine::new();
-    let mut faults = machine.harness(&["faults", "--spread", "--clean", "7", "--report"]);
+    let mut faults = machine.harness(&[&["faults"], which, &["--report"]].concat());
     let told = Told::from(faults.arg(machine.reports()).output().unwrap());
     told.assert_success();
     let reports = fs::read_dir(machine.reports()).unwrap().flatten().next().unwrap().path();

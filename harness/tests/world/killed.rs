@@ -15,15 +15,21 @@ use crate::machine::{Machine, start_until};
 #[case::namespaces("world event=Isolated")]
 #[case::etcd(r#"Ready { name: "etcd" }"#)]
 #[case::api("is up, its folder")]
+#[ignore = "nightly: between two other moments"]
 #[case::argo_cd("argo cd …")]
+#[ignore = "nightly: between two other moments"]
 #[case::controllers("Argo CD: controllers")]
 #[case::platform("platform …")]
+#[ignore = "nightly: between two other moments"]
 #[case::waves("waiting for healthy state")]
+#[ignore = "nightly: between two other moments"]
 #[case::suites("suites …")]
 #[case::teardown("teardown …")]
 fn leaves_nothing_after_a_sweep(#[case] moment: &str) {
     let machine = Machine::new();
-    let mut running = start_until(&mut machine.e2e(&["-v", "--cloud", "aws"]), moment);
+    // Of the suites the shortest: the moment after them comes sooner.
+    let run = ["-v", "--cloud", "aws", "--suite", "secret_path"];
+    let mut running = start_until(&mut machine.e2e(&run), moment);
     running.signal(Signal::SIGKILL);
     running.wait();
     machine.run(&["sweep"]).assert_success();
@@ -57,6 +63,7 @@ fn leaves_no_compiler_after_a_sweep() {
 /// An interrupted run cleans up by itself, tells what it has seen, and blames nobody.
 #[rstest]
 #[case::interrupt(Signal::SIGINT)]
+#[ignore = "nightly: it goes as with the other"]
 #[case::terminate(Signal::SIGTERM)]
 fn leaves_nothing_when_interrupted(#[case] sent: Signal) {
     let machine = Machine::new();

@@ -6,17 +6,14 @@ use crate::{capacity, machine::Machine};
 #[test]
 fn both_backends_come_to_the_same_verdicts() {
     let machine = Machine::new();
-    let report = |args: &[&str]| {
-        let told = machine.run_e2e(args);
-        told.assert_success();
-        told.stdout.lines().find_map(|line| line.strip_prefix("report: ")).unwrap().to_owned()
-    };
-    let kind = report(&[&capacity::two()[..], &["--backend", "kind", "--keep"]].concat());
+    let kind = machine.run_e2e(&[&capacity::two()[..], &["--backend", "kind", "--keep"]].concat());
+    kind.assert_success();
     capacity::assert_a_second_node(&machine);
     machine.run(&["down"]).assert_success();
     machine.assert_clean();
-    let embedded = report(&["--cloud", "gcp", "--backend", "embedded"]);
-    let told = machine.run(&["report", &kind, &embedded]);
+    let embedded = machine.run_e2e(&["--cloud", "gcp", "--backend", "embedded"]);
+    embedded.assert_success();
+    let told = machine.run(&["report", kind.report().to_str().unwrap(), embedded.report().to_str().unwrap()]);
     told.assert_success();
     assert!(told.stdout.trim_end().ends_with("0 worse, 0 gone, 0 new, 0 better"), "{}", told.stdout);
     machine.assert_clean();

@@ -188,6 +188,12 @@ impl Told {
         format!("{}\n{}", self.stdout, self.stderr)
     }
 
+    /// The folder of the run's report.
+    #[track_caller]
+    pub fn report(&self) -> &Path {
+        Path::new(self.stdout.lines().find_map(|line| line.strip_prefix("report: ")).unwrap())
+    }
+
     #[track_caller]
     pub fn assert_success(&self) {
         assert!(self.success, "{}", self.all());

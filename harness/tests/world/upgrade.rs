@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use crate::machine::Machine;
 
 #[test]
+#[ignore = "nightly: takes minutes, and a release that nothing else here needs"]
 fn a_safe_upgrade_needs_its_pin_alone() {
     let machine = Machine::new();
     let reports = machine.reports();
