@@ -151,6 +151,10 @@ impl<'a> Stage<'a> {
     /// When a file cannot be written, or the applications cannot be compared.
     pub async fn mend(&mut self, found: &Cause) -> Result<(usize, Option<Cause>)> {
         let (mut found, mut changes) = (found.clone(), 0);
+        // No pin of a default cures it, and what stands still is not waited for.
+        if found.heals.is_none() && found.kind != cause::Kind::Drift {
+            return Ok((changes, Some(found)));
+        }
         for _ in 0..MENDINGS {
             let edits = self.remedies().await?;
             if edits.is_empty() {
