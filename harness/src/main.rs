@@ -221,7 +221,7 @@ enum Task {
         /// Each fault in one cloud only, spread over the clouds.
         #[arg(long)]
         spread: bool,
-        /// One fault of each cause only, spread over the clouds.
+        /// One fault of each cause only that running worlds show, spread over the clouds.
         #[arg(long, conflicts_with = "spread")]
         brief: bool,
         /// How often, in each world, nothing is broken first, and nothing may be found.

@@ -185,13 +185,14 @@ pub fn spread(entries: Vec<Entry>, clouds: &[Cloud]) -> Vec<Entry> {
     chosen
 }
 
-/// The first fault of each cause, in the cloud that has the fewest so far.
+/// The first fault of each cause that a running world shows, in the cloud that has the fewest so far.
 pub fn brief(entries: &[Entry]) -> Vec<Entry> {
     let mut chosen: Vec<Entry> = Vec::new();
-    let causes: BTreeSet<&str> = entries.iter().map(|entry| entry.fault.cause.as_str()).collect();
+    let shown = || entries.iter().filter(|entry| entry.fault.fresh.is_none());
+    let causes: BTreeSet<&str> = shown().map(|entry| entry.fault.cause.as_str()).collect();
     for cause in causes {
         let having = |cloud| chosen.iter().filter(|entry: &&Entry| entry.cloud == cloud).count();
-        let of_cause = entries.iter().filter(|entry| entry.fault.cause == cause);
+        let of_cause = shown().filter(|entry| entry.fault.cause == cause);
         chosen.extend(of_cause.min_by_key(|entry| having(entry.cloud)).cloned());
     }
     chosen
@@ -289,6 +290,9 @@ mod tests {
         let mut entries: Vec<Entry> =
             Cloud::ALL.into_iter().flat_map(|cloud| common.map(|(name, cause)| entry(cloud, name, cause))).collect();
         entries.push(entry(Cloud::Aws, "e", "zz"));
+        let mut other = entry(Cloud::Aws, "f", "zzz");
+        other.fault.fresh = Some("it has begun".into());
+        entries.push(other);
         assert_eq!(titles(&brief(&entries)), ["aws/a", "gcp/c", "azure/d", "aws/e"]);
     }
 }

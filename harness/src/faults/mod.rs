@@ -31,7 +31,7 @@ pub struct Trials {
     pub filters: Vec<String>,
     /// Each fault in one cloud only, spread over the clouds.
     pub spread: bool,
-    /// One fault of each cause only, spread over the clouds.
+    /// One fault of each cause only that running worlds show, spread over the clouds.
     pub brief: bool,
     /// How often, in each world, nothing is broken and nothing may be found.
     pub clean: u32,

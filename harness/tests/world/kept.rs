@@ -83,6 +83,7 @@ fn kept_worlds_can_be_used_side_by_side_and_leave_nothing() {
     let second = up_and_again(&machine, &["--operator", &buildable, "--cloud", "gcp"]);
     are_in_the_tables(&[Cloud::Gcp], &second);
     claims_are_in_the_reports(&first);
+    all_is_searched_for_leaks(&first);
     recorded_runs_are_judged_again(&machine, &[&first, &second]);
     a_cell_is_no_pass_of_the_pinned_release(&second, &buildable);
     a_choice_is_tried_again_in_seconds(&machine);
@@ -215,6 +216,14 @@ fn claims_are_in_the_reports(told: &Told) {
         assert_eq!(claims.get(claim), Some(&true), "{claims:#?}");
     }
     assert!(text.contains("quay.io/argoproj/argocd:v3.2.11"), "{text}");
+}
+
+/// One verdict is of each world, and one of the run; all say how much they have searched.
+fn all_is_searched_for_leaks(told: &Told) {
+    let line = |text: &str| told.stdout.lines().find(|line| line.contains(text)).unwrap_or_default();
+    for subject in ["passed  aws leaks ", "passed  gcp leaks ", "passed  azure leaks ", "passed  leaks "] {
+        assert!(line(subject).contains(" artifacts, "), "{subject}:\n{}", told.stdout);
+    }
 }
 
 /// Without a cluster they come out as they did; and what was changed in a recording comes out otherwise.

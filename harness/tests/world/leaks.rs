@@ -25,11 +25,6 @@ fn planted_values_are_found_where_they_are() {
     let machine = Machine::new();
     let told = machine.run_e2e(&["--cloud", "aws", "--suite", "secret_path", "--keep"]);
     told.assert_success();
-    let line = |text: &str| told.stdout.lines().find(|line| line.contains(text)).unwrap_or_default();
-    // One of the world, one of the run; both say how much they have searched.
-    for subject in ["passed  aws leaks ", "passed  leaks "] {
-        assert!(line(subject).contains(" artifacts, "), "{}", told.stdout);
-    }
     machine.run(&["leaks"]).assert_success();
 
     let worlds = fs::read_dir(machine.state().join("worlds")).unwrap().flatten().map(|e| e.path());
