@@ -21,3 +21,30 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Crates as a command of cargo compiles them, with their features.
+    async fn compiled(args: &[&str]) -> BTreeSet<String> {
+        let tree = ["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}"];
+        let told = command("cargo").args(tree).args(args).output().await.unwrap();
+        assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+        // Of what it has shown it says only that.
+        String::from_utf8_lossy(&told.stdout).lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    }
+
+    /// A crate with other features is another one, and so is all that needs it.
+    #[tokio::test]
+    async fn tests_and_suites_need_nothing_compiled_again_that_a_run_has() {
+        let tests = compiled(&["--workspace", "--edges", "normal,build,dev"]).await;
+        let run = compiled(&["--package", "trinity-e2e", "--edges", "normal,build"]).await;
+        let suites = compiled(&["--package", "suites", "--edges", "normal,build,dev"]).await;
+        assert!(run.len() > 100 && suites.len() > 100, "{run:?}");
+        let again: Vec<&String> = run.union(&suites).filter(|krate| !tests.contains(*krate)).collect();
+        assert!(again.is_empty(), "`cargo test --workspace` compiles these with other features: {again:#?}");
+    }
+}
