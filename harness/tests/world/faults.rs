@@ -29,8 +29,7 @@ fn are_found_and_named_on_running_worlds(#[case] which: &[&str]) {
     let mut faults = machine.harness(&[&["faults"], which, &["--report"]].concat());
     let told = Told::from(faults.arg(machine.reports()).output().unwrap());
     told.assert_success();
-    let reports = fs::read_dir(machine.reports()).unwrap().flatten().next().unwrap().path();
-    no_value_is_in(&reports);
+    no_value_is_in(told.report());
     machine.assert_clean();
 }
 
@@ -40,7 +39,7 @@ fn fail_the_main_job_with_their_cause_and_evidence() {
     let told = machine.run_e2e(&BROKEN.map(|fault| ["--fault", fault]).concat());
     assert!(!told.success, "nothing was noticed:\n{}", told.all());
     assert!(told.stdout.contains(", 3 failed"), "{}", told.all());
-    let reports = fs::read_dir(machine.reports()).unwrap().flatten().next().unwrap().path();
+    let reports = told.report();
     for name in BROKEN {
         let file = workspace().join(format!("fixtures/faults/{name}.yaml"));
         let fault: Fault = serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap();
@@ -56,7 +55,7 @@ fn fail_the_main_job_with_their_cause_and_evidence() {
             assert!(file.metadata().is_ok_and(|m| m.len() > 0), "{} is missing", file.display());
         }
     }
-    no_value_is_in(&reports);
+    no_value_is_in(reports);
     assert!(reports.join("junit.xml").metadata().is_ok_and(|m| m.len() > 0));
     machine.assert_clean();
 }
